@@ -1,0 +1,129 @@
+// Reads GGUF versions 2 and 3 (little endian), single files and split ones.
+//
+// The header is read once into private memory, validated completely, and never read again; tensor
+// data stay in the file, mapped lazily, so that opening takes milliseconds whatever the size.
+// Every count is checked against the bytes left before anything is allocated for it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/gguf/mapped_file.h"
+#include "formats/gguf/tensor_type.h"
+#include "formats/status.h"
+
+namespace larder::formats {
+
+// The value types of the container, with their ids in the file.
+enum class GgufType : uint32_t {
+  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9,
+  u64 = 10, i64 = 11, f64 = 12
+};
+
+// One array value: a view into the header. Elements are decoded on access.
+class GgufArray {
+ public:
+  GgufType element_type() const noexcept { return type_; }
+  uint64_t size() const noexcept { return count_; }
+  std::span<const std::byte> raw() const noexcept { return raw_; }
+
+  // Converting copies. Any integer type converts to integers that can hold each value; f32 and f64
+  // convert to each other. Error: `value_type` naming the first element that does not fit.
+  Result<std::vector<int64_t>> to_integers() const;
+  Result<std::vector<float>> to_floats() const;
+  Result<std::vector<bool>> to_bools() const;
+  Result<std::vector<std::string_view>> to_strings() const;  // views live as long as the file
+
+ private:
+  friend class GgufHeader;
+  GgufType type_ = GgufType::u8;
+  uint64_t count_ = 0;
+  std::span<const std::byte> raw_;
+};
+
+// One metadata entry.
+class GgufValue {
+ public:
+  GgufType type() const noexcept { return type_; }
+  uint64_t offset() const noexcept { return offset_; }  // of the value in its file
+
+  // Lenient in width, strict in kind: any integer type is an integer, f32 and f64 are floats.
+  Result<int64_t> to_integer() const;  // error `value_type`; u64 above INT64_MAX is `limit`
+  Result<double> to_float() const;
+  Result<bool> to_bool() const;
+  Result<std::string_view> to_string() const;
+  Result<GgufArray> to_array() const;
+
+ private:
+  friend class GgufHeader;
+  GgufType type_ = GgufType::u8;
+  uint64_t offset_ = 0;
+  std::span<const std::byte> raw_;
+  GgufArray array_;
+};
+
+struct GgufEntry {
+  std::string_view key;
+  GgufValue value;
+};
+
+// One tensor's place. Shape in ggml order: dims[0] is contiguous (a matmul's input width).
+struct GgufTensor {
+  std::string_view name;
+  const TensorType* type = nullptr;
+  int n_dims = 0;
+  std::array<uint64_t, 4> dims = {1, 1, 1, 1};
+  uint64_t size_bytes = 0;
+  uint64_t file_offset = 0;  // absolute, in the shard
+  int shard = 0;
+
+  uint64_t row_bytes() const noexcept;   // dims[0] elements
+  uint64_t n_rows() const noexcept { return dims[1] * dims[2] * dims[3]; }
+};
+
+class GgufFile {
+ public:
+  // Opens one file, or all shards when `path` is the first of a split file
+  // ("<prefix>-00001-of-00003.gguf"). Errors name file, key or tensor, and offset.
+  static Result<std::shared_ptr<const GgufFile>> open(const std::string& path);
+  // The same reader over bytes in memory (tests, fuzzing). `bytes` must outlive the file.
+  static Result<std::shared_ptr<const GgufFile>> parse(std::span<const std::byte> bytes,
+                                                       std::string name);
+  ~GgufFile();
+
+  const std::string& path() const noexcept;
+  uint32_t version() const noexcept;
+  uint64_t alignment_bytes() const noexcept;
+  uint64_t size_bytes() const noexcept;  // of all shards
+  int n_shards() const noexcept;
+  const MappedFile* shard(int index) const noexcept;  // null for parsed memory
+
+  std::span<const GgufEntry> entries() const noexcept;  // in file order
+  std::span<const GgufTensor> tensors() const noexcept;  // in file order, shard after shard
+  const GgufValue* find(std::string_view key) const noexcept;  // O(1); null if absent
+  const GgufTensor* find_tensor(std::string_view name) const noexcept;
+  std::span<const std::byte> data(const GgufTensor& tensor) const noexcept;  // mapped
+
+  // Things that are odd but harmless (trailing bytes, non-zero padding), one sentence each.
+  std::span<const std::string> warnings() const noexcept;
+
+  // Required metadata: `missing` if absent, `value_type` if of another kind; errors name the key.
+  Result<int64_t> integer(std::string_view key) const;
+  Result<double> real(std::string_view key) const;
+  Result<bool> boolean(std::string_view key) const;
+  Result<std::string_view> string(std::string_view key) const;
+  Result<GgufArray> array(std::string_view key) const;
+
+ private:
+  struct Impl;
+  explicit GgufFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace larder::formats
