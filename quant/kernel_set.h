@@ -1,0 +1,137 @@
+// The whole instruction-set surface: one struct of function pointers per instruction set, chosen
+// once (dispatch.h). Kernels take raw spans, cannot fail, and allocate nothing.
+//
+// Order of accumulation (the answer never depends on how it was computed):
+//  - Integer dots: every block (32 values) or super-block (256) is reduced to an exact int32; then,
+//    block after block in ascending order, acc = fma(d_w * d_a, float(dot), acc), and for formats
+//    with minimums acc = fma(-(m_w * d_a), float(min_dot), acc) right after it. One accumulator per
+//    output element, starting at +0. gemv and gemm agree to the bit, on every instruction set.
+//  - Float sums over a row: 16 lanes, lane j sums elements j, j+16, ... in ascending order by fma,
+//    a short tail is padded with zeros; lanes are then added as a tree (i with i+8, +4, +2, +1).
+//  - exp and friends are our own polynomials over fma, the same on every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/format.h"
+
+namespace larder::quant {
+
+// Some rows of a weight matrix in their native blocks. Shape [n_rows][n_cols].
+struct WeightRows {
+  const uint8_t* data = nullptr;  // first row; byte aligned only
+  size_t row_bytes = 0;           // distance between rows
+  int32_t n_rows = 0;
+  int32_t n_cols = 0;  // a multiple of the format's block
+};
+
+// Quantised or float activation rows, one pointer a token; each row 64-byte aligned.
+struct ActivationRows {
+  const void* const* rows = nullptr;  // [n_tokens]
+  int32_t n_tokens = 0;
+};
+
+// Results: element (token t, weight row r) goes to data[t * stride + r].
+struct OutputRows {
+  float* data = nullptr;
+  size_t stride = 0;  // in floats
+};
+
+inline constexpr int kPanelRows = 16;  // weight rows of a packed panel
+
+// One weight format's integer kernels. Activations have the format's own ActivationFormat.
+struct MatmulKernels {
+  // out[t][r] = W[r] . x[t], from native blocks; for few tokens (decode).
+  void (*gemv)(const WeightRows& weights, const ActivationRows& x, const OutputRows& out) noexcept;
+  // Unpacks up to kPanelRows rows into an int8 panel in the dot-product instruction's own layout;
+  // missing rows become zeros. The layout is private to the instruction set.
+  void (*pack)(const WeightRows& weights, void* panel) noexcept;
+  // out[t][r] for a packed panel of weights.n_rows (<= kPanelRows) rows; for many tokens (prefill).
+  // The same bits as gemv.
+  void (*gemm)(const void* panel, const WeightRows& weights, const ActivationRows& x,
+               const OutputRows& out) noexcept;
+  size_t (*panel_bytes)(int32_t n_cols) noexcept;
+};
+
+// K or V of one sequence, layer and kv head: element (position p, d) at data[p * stride + d].
+struct CacheView {
+  const void* data = nullptr;
+  size_t stride = 0;    // in elements
+  bool is_f16 = false;  // else f32
+};
+
+// Attention of `n_queries` heads that share one kv head, at one position.
+struct AttentionArgs {
+  const float* q = nullptr;  // [n_queries][d_key], queries q_stride floats apart
+  size_t q_stride = 0;
+  float* out = nullptr;  // [n_queries][d_value], out_stride floats apart
+  size_t out_stride = 0;
+  CacheView keys, values;
+  int32_t n_queries = 0, d_key = 0, d_value = 0;
+  int32_t first = 0, last = 0;   // visible positions, first <= last, both included
+  float scale = 1;               // multiplies q.k
+  const float* sinks = nullptr;  // [n_queries] extra logits without value, or null
+  const float* bias =
+      nullptr;  // added to scores: [n_queries][last + 1], bias_stride apart, or null
+  size_t bias_stride = 0;
+};
+
+struct VectorKernels {
+  // Weights to float, one row. n a multiple of the block.
+  void (*dequantize)(Format format, const uint8_t* row, int64_t n, float* out) noexcept;
+  // Activations to q8_32 / q8_256 (activation_block.h); n a multiple of 32 / 256.
+  void (*quantize_q8_32)(const float* x, int64_t n, void* out) noexcept;
+  void (*quantize_q8_256)(const float* x, int64_t n, void* out) noexcept;
+  void (*to_f16)(const float* x, int64_t n, uint16_t* out) noexcept;  // round to nearest even
+  void (*from_f16)(const uint16_t* x, int64_t n, float* out) noexcept;
+
+  // out[t][r] = W[r] . x[t] for float32 weights [n_rows][n_cols] (routers); blocked over tokens.
+  void (*gemm_f32)(const WeightRows& weights, const ActivationRows& x,
+                   const OutputRows& out) noexcept;
+  float (*dot_f32)(const float* a, const float* b, int64_t n) noexcept;
+
+  void (*add)(float* y, const float* x, int64_t n) noexcept;                  // y += x
+  void (*scale)(float* y, float s, int64_t n) noexcept;                       // y *= s
+  void (*add_scaled)(float* y, float s, const float* x, int64_t n) noexcept;  // y = fma(s, x, y)
+  void (*multiply)(float* y, const float* x, int64_t n) noexcept;             // y *= x
+  void (*clamp)(float* y, float low, float high, int64_t n) noexcept;
+
+  // x / sqrt(mean(x^2) + eps) * weight; weight may be null (ones). out may be x.
+  void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out) noexcept;
+  // (x - mean) / sqrt(var + eps) * weight + bias; bias may be null. out may be x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n,
+                     float* out) noexcept;
+  // Rotates n_rot dims of one head in place. cos, sin: [n_rot / 2].
+  void (*rope_adjacent)(float* x, const float* cos, const float* sin, int32_t n_rot) noexcept;
+  void (*rope_halves)(float* x, const float* cos, const float* sin, int32_t n_rot) noexcept;
+
+  void (*swiglu)(const float* gate, const float* up, int64_t n,
+                 float* out) noexcept;  // silu(g) * u
+  // gpt-oss: g = min(gate, limit), u = clamp(up, +-limit); g * sigmoid(alpha g) * (u + 1).
+  void (*swiglu_clamped)(const float* gate, const float* up, float alpha, float limit, int64_t n,
+                         float* out) noexcept;
+  void (*relu)(float* x, int64_t n) noexcept;
+  void (*gelu_tanh)(float* x, int64_t n) noexcept;
+  void (*sigmoid)(float* x, int64_t n) noexcept;
+  void (*softmax)(float* x, int64_t n) noexcept;  // in place; subtracts the maximum first
+
+  // The k largest of scores[0..n), descending; ties go to the lower index; NaN ranks below all.
+  // REQUIRES: 0 < k <= n.
+  void (*top_k)(const float* scores, int32_t n, int32_t k, int32_t* indices) noexcept;
+  int32_t (*argmax)(const float* x, int64_t n) noexcept;  // lowest index on ties
+  bool (*all_finite)(const float* x, int64_t n) noexcept;
+
+  // Online softmax over blocks of keys at fixed absolute positions, so that the result depends on
+  // the position alone, not on chunk, batch or threads.
+  void (*attend)(const AttentionArgs& args) noexcept;
+};
+
+struct KernelSet {
+  const char* name;                           // "avx512-vnni"
+  const char* description;                    // the instruction sets it needs, for people
+  const MatmulKernels* matmul[kFormatSlots];  // by Format id; null for float formats and no kernels
+  VectorKernels vector;
+};
+
+}  // namespace larder::quant

@@ -1,0 +1,73 @@
+// Threads. The only OpenMP in the house: everything above speaks of teams.
+//
+// A region runs the same function on every thread of a team (SPMD). Inside, work is split into
+// items whose results do not depend on which thread computes them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace larder::quant {
+
+struct TeamState;  // barrier and counters, shared by the threads of one region
+
+// One thread's view of the team that runs a region.
+class Team {
+ public:
+  Team(TeamState& state, int thread, int n_threads) noexcept
+      : state_(state), thread_(thread), n_threads_(n_threads) {}
+  int thread() const noexcept { return thread_; }
+  int n_threads() const noexcept { return n_threads_; }
+
+  // Waits for all threads of the team: spins briefly, then sleeps.
+  void barrier() noexcept;
+
+  // Calls f(i) for i in [0, n), each once, on whichever thread is free; ends with a barrier.
+  // Every thread of the team must call it with the same n.
+  template <class F>
+  void for_each(int64_t n, F&& f) noexcept {
+    begin_items();
+    for (int64_t i; (i = next_item()) < n;) f(i);
+    barrier();
+  }
+  // Calls f() on one thread; the others wait for it.
+  template <class F>
+  void once(F&& f) noexcept {
+    if (thread_ == 0) f();
+    barrier();
+  }
+
+ private:
+  void begin_items() noexcept;
+  int64_t next_item() noexcept;
+  TeamState& state_;
+  int thread_, n_threads_;
+  uint32_t phase_ = 0;
+};
+
+// A number of threads to run regions with. Not shareable between threads that run regions at the
+// same time: each session has its own.
+class Parallel {
+ public:
+  explicit Parallel(int n_threads);  // REQUIRES: n_threads >= 1
+  ~Parallel();
+  int n_threads() const noexcept { return n_threads_; }
+
+  // Runs body(team) on all threads and waits. body must not throw.
+  template <class F>
+  void run(F&& body) noexcept {
+    run_region([](void* f, Team& team) { (*static_cast<std::remove_reference_t<F>*>(f))(team); },
+               const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+ private:
+  void run_region(void (*function)(void*, Team&), void* body) noexcept;
+  int n_threads_;
+  std::unique_ptr<TeamState> state_;
+};
+
+// Physical cores that this process may use: affinity, cgroup quota and SMT siblings considered.
+int default_threads();
+
+}  // namespace larder::quant
