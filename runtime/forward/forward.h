@@ -1,0 +1,74 @@
+// The forward pass: one batch of token rows through all layers. Prefill, decoding, a chat and a
+// thousand scored texts are the same call.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "formats/status.h"
+#include "quant/grouped_matmul.h"
+#include "quant/kernel_set.h"
+#include "runtime/model/model.h"
+#include "runtime/session/sequence_state.h"
+
+namespace larder::runtime {
+
+// One token at one place of one sequence. Rows of the same sequence stand in ascending, gapless
+// positions that continue what the sequence holds.
+struct TokenRow {
+  formats::TokenId token = 0;
+  int32_t position = 0;
+  int32_t sequence = 0;  // index into the sequences of the call
+  bool wants_logits = false;
+};
+
+// Sees, and may steer, what happens inside; for references and for expert statistics. Called on one
+// thread, between layers. All pointers are valid during the call only.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+  // The residual stream after a layer: [n_rows][d_model].
+  virtual void layer_output(int layer, const float* rows, int n_rows, int d_model);
+  // The routing of a layer, best first: experts and weights are [n_rows][n_active] and may be
+  // overwritten.
+  virtual void routes(int layer, int32_t* experts, float* weights, int n_rows, int n_active);
+};
+
+struct ForwardOptions {
+  // behaviour
+  quant::Arithmetic arithmetic = quant::Arithmetic::integer;
+  // performance
+  int n_threads = 1;
+  int32_t max_rows = 512;                     // rows of one call
+  int32_t max_logits = 1;                     // of them, how many may want logits
+  int32_t max_positions = 0;                  // longest sequence; sizes the attention scratch
+  const quant::KernelSet* kernels = nullptr;  // null: the best of this machine
+};
+
+class Forward {
+ public:
+  // Allocates every buffer; later calls allocate nothing.
+  static Result<std::unique_ptr<Forward>> create(std::shared_ptr<const Model> model,
+                                                 const ForwardOptions& options);
+  ~Forward();
+
+  // Appends the rows to their sequences. On success logits(i) holds the logits of the i-th row that
+  // wanted them. Errors: `context_full`, `numeric` (names the layer), `cancelled`,
+  // `invalid_argument` (token id out of range, positions that do not continue the sequence). After
+  // an error every sequence holds what it held before.
+  Status run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
+             const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
+
+  const float* logits(int index) const noexcept;  // [n_vocab]
+  const ForwardOptions& options() const noexcept;
+  size_t bytes() const noexcept;  // what create() allocated
+
+ private:
+  struct Impl;
+  explicit Forward(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace larder::runtime

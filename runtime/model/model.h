@@ -1,0 +1,47 @@
+// A model: one file's configuration, weights, tokenizer and chat template. Immutable after open;
+// any number of sessions on any threads may share one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "formats/gguf/gguf_reader.h"
+#include "formats/status.h"
+#include "formats/template/chat_template.h"
+#include "formats/text/tokenizer.h"
+#include "runtime/model/model_config.h"
+#include "runtime/model/weights.h"
+
+namespace larder::runtime {
+
+class Model {
+ public:
+  // Reads the header, resolves the architecture, checks every tensor's presence, type and shape,
+  // and maps the data. Touches no expert weights. Errors: those of the reader, and `architecture`,
+  // `hyper_parameter`, `shape`, `missing`, `tensor_type`, `vocabulary`.
+  static Result<std::shared_ptr<const Model>> open(const std::string& path);
+  // The same over a reader that is open already (tests, fuzzing).
+  static Result<std::shared_ptr<const Model>> create(std::shared_ptr<const formats::GgufFile> file);
+  ~Model();
+
+  const formats::GgufFile& file() const noexcept { return *file_; }
+  const ModelConfig& config() const noexcept { return config_; }
+  const ModelWeights& weights() const noexcept { return weights_; }
+  const std::shared_ptr<const formats::Tokenizer>& tokenizer() const noexcept { return tokenizer_; }
+  // Null if the file has none; then chatting is an error that says so.
+  const std::shared_ptr<const formats::ChatTemplate>& chat_template() const noexcept {
+    return chat_template_;
+  }
+
+ private:
+  Model() = default;
+  std::shared_ptr<const formats::GgufFile> file_;
+  ModelConfig config_;
+  ModelWeights weights_;
+  std::shared_ptr<const formats::Tokenizer> tokenizer_;
+  std::shared_ptr<const formats::ChatTemplate> chat_template_;
+};
+
+}  // namespace larder::runtime

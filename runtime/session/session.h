@@ -1,0 +1,71 @@
+// One conversation's or text's place in a model: tokens so far, their cache, the next logits.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/status.h"
+#include "runtime/forward/forward.h"
+#include "runtime/model/model.h"
+
+namespace larder::runtime {
+
+inline constexpr int32_t kDefaultContext = 8192;  // at most; the model's own length if shorter
+
+struct SessionOptions {
+  // behaviour
+  int32_t n_ctx = 0;   // 0: min(the model's context length, kDefaultContext)
+  bool exact = false;  // float32 activations and cache; what references are compared with
+  // performance; the answer does not depend on these
+  int n_threads = 0;         // 0: quant::default_threads()
+  int32_t batch_size = 512;  // tokens of one prefill step
+  std::string isa;           // empty: the best; a name of quant::kernel_sets()
+};
+
+// done tokens of total; returning false cancels.
+using Progress = std::function<bool(int32_t done, int32_t total)>;
+
+class Session {
+ public:
+  // Errors: `invalid_argument` (unknown instruction set, n_ctx out of range), `out_of_memory`.
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options);
+  ~Session();
+
+  // Appends tokens, in batches; afterwards logits() belongs to the last. Errors: `context_full`
+  // naming the sizes and --ctx-size, `cancelled` (what was done so far stays), `numeric`,
+  // `invalid_argument`.
+  Status append(std::span<const formats::TokenId> tokens, const Progress& progress = {},
+                ForwardObserver* observer = nullptr);
+  // Keeps the common beginning of what is held and `tokens`, forgets the rest, appends what is new;
+  // at least the last token is computed again, so that logits() is its own.
+  Status continue_as(std::span<const formats::TokenId> tokens, const Progress& progress = {});
+  void truncate(int32_t n_tokens) noexcept;  // REQUIRES: 0 <= n_tokens <= tokens().size()
+
+  std::span<const float> logits() const noexcept;  // [n_vocab]; empty before the first append
+  // As append, for all positions: calls each(position index, logits of it).
+  Status append_all_logits(std::span<const formats::TokenId> tokens,
+                           const std::function<void(int32_t, std::span<const float>)>& each,
+                           ForwardObserver* observer = nullptr);
+
+  const std::vector<formats::TokenId>& tokens() const noexcept;
+  int32_t n_ctx() const noexcept;
+  const Model& model() const noexcept;
+  const SessionOptions& options() const noexcept;  // with defaults filled in
+  const char* isa() const noexcept;
+  size_t bytes() const noexcept;  // cache and buffers
+  // Callable from any thread and from a signal handler: the running call returns `cancelled` soon.
+  void cancel() noexcept;
+
+ private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace larder::runtime
