@@ -7,71 +7,17 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "formats/gguf/gguf_value.h"
 #include "formats/gguf/mapped_file.h"
 #include "formats/gguf/tensor_type.h"
 #include "formats/status.h"
 
 namespace larder::formats {
-
-// The value types of the container, with their ids in the file.
-enum class GgufType : uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9,
-  u64 = 10, i64 = 11, f64 = 12
-};
-
-// One array value: a view into the header. Elements are decoded on access.
-class GgufArray {
- public:
-  GgufType element_type() const noexcept { return type_; }
-  uint64_t size() const noexcept { return count_; }
-  std::span<const std::byte> raw() const noexcept { return raw_; }
-
-  // Converting copies. Any integer type converts to integers that can hold each value; f32 and f64
-  // convert to each other. Error: `value_type` naming the first element that does not fit.
-  Result<std::vector<int64_t>> to_integers() const;
-  Result<std::vector<float>> to_floats() const;
-  Result<std::vector<bool>> to_bools() const;
-  Result<std::vector<std::string_view>> to_strings() const;  // views live as long as the file
-
- private:
-  friend class GgufHeader;
-  GgufType type_ = GgufType::u8;
-  uint64_t count_ = 0;
-  std::span<const std::byte> raw_;
-};
-
-// One metadata entry.
-class GgufValue {
- public:
-  GgufType type() const noexcept { return type_; }
-  uint64_t offset() const noexcept { return offset_; }  // of the value in its file
-
-  // Lenient in width, strict in kind: any integer type is an integer, f32 and f64 are floats.
-  Result<int64_t> to_integer() const;  // error `value_type`; u64 above INT64_MAX is `limit`
-  Result<double> to_float() const;
-  Result<bool> to_bool() const;
-  Result<std::string_view> to_string() const;
-  Result<GgufArray> to_array() const;
-
- private:
-  friend class GgufHeader;
-  GgufType type_ = GgufType::u8;
-  uint64_t offset_ = 0;
-  std::span<const std::byte> raw_;
-  GgufArray array_;
-};
-
-struct GgufEntry {
-  std::string_view key;
-  GgufValue value;
-};
 
 // One tensor's place. Shape in ggml order: dims[0] is contiguous (a matmul's input width).
 struct GgufTensor {
@@ -83,7 +29,7 @@ struct GgufTensor {
   uint64_t file_offset = 0;  // absolute, in the shard
   int shard = 0;
 
-  uint64_t row_bytes() const noexcept;   // dims[0] elements
+  uint64_t row_bytes() const noexcept;  // dims[0] elements
   uint64_t n_rows() const noexcept { return dims[1] * dims[2] * dims[3]; }
 };
 
@@ -104,8 +50,8 @@ class GgufFile {
   int n_shards() const noexcept;
   const MappedFile* shard(int index) const noexcept;  // null for parsed memory
 
-  std::span<const GgufEntry> entries() const noexcept;  // in file order
-  std::span<const GgufTensor> tensors() const noexcept;  // in file order, shard after shard
+  std::span<const GgufEntry> entries() const noexcept;         // in file order
+  std::span<const GgufTensor> tensors() const noexcept;        // in file order, shard after shard
   const GgufValue* find(std::string_view key) const noexcept;  // O(1); null if absent
   const GgufTensor* find_tensor(std::string_view name) const noexcept;
   std::span<const std::byte> data(const GgufTensor& tensor) const noexcept;  // mapped
