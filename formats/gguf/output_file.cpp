@@ -1,0 +1,127 @@
+#include "formats/gguf/output_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace larder::formats {
+namespace {
+
+constexpr size_t kGatheredBytes = 256 * 1024;
+constexpr int kMaxNameAttempts = 100;
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// fsync() of a file, or of the directory that holds its name.
+int synchronise(int descriptor) noexcept {
+  int result = 0;
+  do {
+    result = ::fsync(descriptor);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
+
+int synchronise_directory(const std::string& directory) noexcept {
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return -1;
+  const int result = synchronise(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  errno = error;
+  // Some file systems know no fsync of directories; then there is nothing to wait for.
+  return result != 0 && error == EINVAL ? 0 : result;
+}
+
+}  // namespace
+
+Result<OutputFile> OutputFile::create(const std::string& path) {
+  OutputFile file;
+  file.path_ = path;
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return Status(Cause::io, "expected the name of a regular file, this is none").with_file(path);
+  }
+  for (int attempt = 0; attempt < kMaxNameAttempts; ++attempt) {
+    std::string name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    file.descriptor_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file.descriptor_ >= 0) {
+      file.temporary_path_ = std::move(name);
+      return file;
+    }
+    if (errno != EEXIST && errno != EINTR) break;
+  }
+  return file.error("cannot create a temporary file beside it", errno);
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept { *this = std::move(other); }
+
+OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(temporary_path_, other.temporary_path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(written_bytes_, other.written_bytes_);
+  std::swap(pending_, other.pending_);
+  return *this;
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_path_.empty()) ::unlink(temporary_path_.c_str());
+}
+
+Status OutputFile::error(const char* what, int error) const {
+  return Status(Cause::io, std::string(what) + ": " + std::generic_category().message(error), {},
+                written_bytes_)
+      .with_file(path_);
+}
+
+Status OutputFile::write(std::span<const std::byte> bytes) {
+  if (pending_.size() + bytes.size() < kGatheredBytes) {
+    pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+  if (Status status = flush(); !status.ok()) return status;
+  return write_through(bytes);
+}
+
+Status OutputFile::flush() {
+  Status status = write_through(pending_);
+  pending_.clear();
+  return status;
+}
+
+Status OutputFile::write_through(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return error("cannot write", errno);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    written_bytes_ += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+Status OutputFile::commit() {
+  if (Status status = flush(); !status.ok()) return status;
+  if (synchronise(descriptor_) != 0) return error("cannot make durable", errno);
+  // After EINTR, too, the descriptor is closed (Linux).
+  if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) {
+    return error("cannot close", errno);
+  }
+  if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) return error("cannot rename", errno);
+  temporary_path_.clear();
+  if (synchronise_directory(directory_of(path_)) != 0) {
+    return error("cannot make its name durable", errno);
+  }
+  return {};
+}
+
+}  // namespace larder::formats
