@@ -127,11 +127,20 @@ struct VectorKernels {
   void (*attend)(const AttentionArgs& args) noexcept;
 };
 
+// Reach the limits of the machine (machine_limits.h); no part of any model.
+struct ProbeKernels {
+  // Loads all of it; the sum is worthless. REQUIRES: 64-byte aligned, n_bytes a multiple of 256.
+  int32_t (*read)(const void* data, size_t n_bytes) noexcept = nullptr;
+  int32_t (*int8_dots)(int64_t n_rounds) noexcept = nullptr;
+  int32_t ops_per_round = 0;
+};
+
 struct KernelSet {
   const char* name;                           // "avx512-vnni"
   const char* description;                    // the instruction sets it needs, for people
   const MatmulKernels* matmul[kFormatSlots];  // by Format id; null for float formats and no kernels
   VectorKernels vector;
+  ProbeKernels probe = {};
 };
 
 }  // namespace larder::quant
