@@ -18,15 +18,16 @@ struct GenerationOptions {
   std::vector<std::string> stop;  // cut before the first of these; never shown, also in parts
   bool ignore_end = false;        // go on after end-of-generation tokens
   bool show_control = false;
+  std::vector<formats::TokenId> shown_control;  // control tokens to show all the same
 };
 
 enum class StopReason : uint8_t { end_of_generation, stop_string, length, context_full, cancelled };
 std::string_view stop_reason_name(StopReason reason) noexcept;
 
 struct Generation {
-  std::string text;  // all that was shown
-  std::vector<formats::TokenId> tokens;
-  std::vector<float> logprobs;
+  std::string text;                      // all that was shown
+  std::vector<formats::TokenId> tokens;  // with the end-of-generation token, if that was the end
+  std::vector<float> logprobs;           // of each token
   StopReason reason = StopReason::end_of_generation;
   double seconds = 0;
 };
@@ -36,7 +37,9 @@ enum class Flow : uint8_t { go_on, stop, cancel };
 using OnText = std::function<Flow(std::string_view piece)>;  // whole UTF-8 characters
 
 // Goes on from session.logits(). The session afterwards holds every generated token but the last
-// one sampled (which was not appended). REQUIRES: !session.logits().empty().
+// one sampled (which was not appended). A full context is an end, not an error.
+// Errors: `numeric`, and what Session::append answers but context_full and cancelled.
+// REQUIRES: !session.logits().empty().
 Result<Generation> generate(Session& session, Sampler& sampler, const GenerationOptions& options,
                             const OnText& on_text);
 

@@ -1,5 +1,5 @@
-// Chooses the next token: a chain of samplers with llama.cpp's names, order and defaults.
-// penalties -> dry is not built; top-k -> typical -> top-p -> min-p -> temperature -> draw.
+// Chooses the next token: a chain of samplers with llama.cpp's names, order and defaults:
+// penalties -> top-k -> typical -> top-p -> min-p -> temperature -> draw.
 #pragma once
 
 #include <cstdint>
@@ -38,10 +38,13 @@ struct Sampled {
 
 class Sampler {
  public:
-  // REQUIRES: check(options).ok(); allocates for n_vocab once.
+  // REQUIRES: check(options).ok(); n_vocab > 0. Allocates for n_vocab once.
   Sampler(const SamplerOptions& options, int32_t n_vocab);
   ~Sampler();
-  // history: tokens so far, for the penalties. Error `numeric` if no logit is finite.
+  // history: tokens so far, for the penalties. Logits that are not finite are never chosen; error
+  // `numeric` if none is finite. One random number a call, none when greedy.
+  // Cost: one pass over n_vocab, one exp each; no full sort.
+  // REQUIRES: logits.size() == n_vocab; history within [0, n_vocab).
   Result<Sampled> sample(std::span<const float> logits, std::span<const formats::TokenId> history);
   const SamplerOptions& options() const noexcept;
   void reseed(uint64_t seed) noexcept;
@@ -50,5 +53,9 @@ class Sampler {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Natural log of softmax(logits)[token] in double, summed in ascending id order; logits that are
+// not finite count as absent. -inf if logits[token] is not finite.
+double log_probability(std::span<const float> logits, formats::TokenId token) noexcept;
 
 }  // namespace larder::runtime

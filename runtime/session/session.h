@@ -43,11 +43,15 @@ class Session {
   Status append(std::span<const formats::TokenId> tokens, const Progress& progress = {},
                 ForwardObserver* observer = nullptr);
   // Keeps the common beginning of what is held and `tokens`, forgets the rest, appends what is new;
-  // at least the last token is computed again, so that logits() is its own.
+  // at least the last token is computed again, so that logits() is its own. Errors: as append;
+  // `context_full` and `invalid_argument` leave what is held.
   Status continue_as(std::span<const formats::TokenId> tokens, const Progress& progress = {});
+  // How many of `tokens` continue_as() would keep.
+  int32_t n_reusable(std::span<const formats::TokenId> tokens) const noexcept;
   void truncate(int32_t n_tokens) noexcept;  // REQUIRES: 0 <= n_tokens <= tokens().size()
 
-  std::span<const float> logits() const noexcept;  // [n_vocab]; empty before the first append
+  // [n_vocab], of the last token; empty before the first append and after truncate or an error.
+  std::span<const float> logits() const noexcept;
   // As append, for all positions: calls each(position index, logits of it).
   Status append_all_logits(std::span<const formats::TokenId> tokens,
                            const std::function<void(int32_t, std::span<const float>)>& each,
@@ -59,8 +63,10 @@ class Session {
   const SessionOptions& options() const noexcept;  // with defaults filled in
   const char* isa() const noexcept;
   size_t bytes() const noexcept;  // cache and buffers
-  // Callable from any thread and from a signal handler: the running call returns `cancelled` soon.
+  // Callable from any thread and from a signal handler: the running call, or else the next one,
+  // returns `cancelled` soon. forget_cancel() takes back what no call has answered yet.
   void cancel() noexcept;
+  void forget_cancel() noexcept;
 
  private:
   struct Impl;

@@ -1,0 +1,119 @@
+#include "runtime/session/chat.h"
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+namespace larder::runtime {
+namespace {
+
+std::tm local_now() noexcept {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return local;
+}
+
+// A failure, or a cancellation before there was any text.
+bool is_nothing(const Result<Answer>& answered) noexcept {
+  return !answered || (answered->reason == StopReason::cancelled &&
+                       answered->message.content.empty() && answered->message.thinking.empty());
+}
+
+}  // namespace
+
+Chat::Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_template)
+    : session_(session),
+      template_(std::move(chat_template)),
+      styles_(thinking_styles(template_->source())) {}
+
+Result<std::unique_ptr<Chat>> Chat::create(Session& session, ChatOptions options) {
+  std::shared_ptr<const formats::ChatTemplate> chat_template = session.model().chat_template();
+  if (chat_template == nullptr) {
+    auto read = read_chat_template(session.model().file());
+    if (!read) return read.status();
+    chat_template = *read;
+  }
+  std::unique_ptr<Chat> chat(new Chat(session, std::move(chat_template)));
+  if (Status s = chat->set_options(std::move(options)); !s.ok()) return s;
+  return chat;
+}
+
+Status Chat::set_options(ChatOptions options) {
+  if (Status s = check(options.sampler); !s.ok()) return s;
+  const Model& model = session_.model();
+  options_ = std::move(options);
+  options_.generation.shown_control = mark_tokens(styles_, *model.tokenizer());
+  sampler_ = std::make_unique<Sampler>(options_.sampler, model.config().n_vocab);
+  return {};
+}
+
+bool Chat::has_system() const noexcept {
+  return !messages_.empty() && messages_.front().role == "system";
+}
+
+std::string_view Chat::system() const noexcept {
+  return has_system() ? std::string_view(messages_.front().content) : std::string_view();
+}
+
+void Chat::set_system(std::string text) {
+  if (has_system()) messages_.erase(messages_.begin());
+  if (!text.empty()) messages_.insert(messages_.begin(), {"system", std::move(text), {}});
+}
+
+void Chat::clear() { messages_.resize(has_system() ? 1 : 0); }
+
+Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPart& on_part) {
+  messages_.push_back({"user", std::move(text), {}});
+  Result<Answer> answered = answer(progress, on_part);
+  if (is_nothing(answered)) {
+    messages_.pop_back();
+  } else {
+    messages_.push_back(answered->message);
+  }
+  return answered;
+}
+
+Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part) {
+  if (messages_.empty() || messages_.back().role != "assistant") {
+    return Status(Cause::invalid_argument, "there is no answer yet to give again");
+  }
+  Message old = std::move(messages_.back());
+  messages_.pop_back();
+  Result<Answer> answered = answer(progress, on_part);
+  messages_.push_back(is_nothing(answered) ? std::move(old) : answered->message);
+  return answered;
+}
+
+Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  const formats::Tokenizer& tokenizer = *session_.model().tokenizer();
+  formats::DataValue variables = formats::DataValue::make_dict({{"messages", to_data(messages_)}});
+  add_default_variables(variables, &tokenizer);
+  const Result<formats::MarkedText> prompt = template_->render(variables, local_now());
+  if (!prompt) return prompt.status();
+  const Result<std::vector<formats::TokenId>> ids = encode_prompt(tokenizer, *prompt);
+  if (!ids) return ids.status();
+
+  Answer answer;
+  answer.n_prompt = static_cast<int32_t>(ids->size());
+  answer.n_reused = session_.n_reusable(*ids);
+  if (Status s = session_.continue_as(*ids, progress); !s.ok()) return s;
+  answer.prompt_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+
+  ThinkingSplitter splitter(styles_, opens_thinking(styles_, *prompt), on_part);
+  Result<Generation> generated =
+      generate(session_, *sampler_, options_.generation,
+               [&splitter](std::string_view piece) { return splitter.push(piece); });
+  if (!generated) return generated.status();
+  if (splitter.finish() == Flow::cancel) generated->reason = StopReason::cancelled;
+  answer.message = {"assistant", splitter.answer(), splitter.thinking()};
+  answer.tokens = std::move(generated->tokens);
+  answer.logprobs = std::move(generated->logprobs);
+  answer.reason = generated->reason;
+  answer.answer_seconds = generated->seconds;
+  return answer;
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,139 @@
+#include "runtime/session/generation.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "formats/text/tokenizer.h"
+#include "runtime/session/marker_scanner.h"
+
+namespace larder::runtime {
+namespace {
+
+using formats::TokenId;
+
+// Tokens in, text out: decodes, holds back what may become a stop string, and shows the rest.
+class TextStream {
+ public:
+  TextStream(const Session& session, const GenerationOptions& options, const OnText& on_text,
+             std::string& shown)
+      : tokenizer_(session.model().tokenizer()),
+        options_(options),
+        decoder_(tokenizer_, false, options.show_control),
+        stops_(options.stop),
+        on_text_(on_text),
+        shown_(shown) {}
+
+  // Flow::stop means that a stop string was found.
+  Flow push(TokenId token) {
+    const auto& always = options_.shown_control;
+    if (std::find(always.begin(), always.end(), token) == always.end()) {
+      return search(decoder_.push(token));
+    }
+    drop_partial_character();
+    return search(tokenizer_->token_bytes(token, true));
+  }
+
+  // A character that was never finished is dropped.
+  Flow finish() { return show(stops_.finish()); }
+
+  bool has_stopped() const noexcept { return has_stopped_; }
+
+ private:
+  void drop_partial_character() { (void)decoder_.finish(); }
+
+  Flow search(const std::string& text) {
+    const MarkerScanner::Found found = stops_.push(text);
+    has_stopped_ = found.marker != MarkerScanner::kNone;
+    return show(found.before);
+  }
+
+  Flow show(const std::string& text) {
+    if (text.empty()) return Flow::go_on;
+    shown_ += text;
+    return on_text_ ? on_text_(text) : Flow::go_on;
+  }
+
+  const std::shared_ptr<const formats::Tokenizer>& tokenizer_;
+  const GenerationOptions& options_;
+  formats::StreamDecoder decoder_;
+  MarkerScanner stops_;
+  const OnText& on_text_;
+  std::string& shown_;
+  bool has_stopped_ = false;
+};
+
+// One round of the loop after a token was chosen; nullopt: go on.
+std::optional<StopReason> end_after(Flow flow, bool has_stopped, size_t n_tokens,
+                                    const GenerationOptions& options) {
+  if (flow == Flow::cancel) return StopReason::cancelled;
+  if (has_stopped || flow == Flow::stop) return StopReason::stop_string;
+  if (options.max_tokens >= 0 && n_tokens >= static_cast<size_t>(options.max_tokens)) {
+    return StopReason::length;
+  }
+  return std::nullopt;
+}
+
+// Samples and appends until there is a reason to end.
+Result<StopReason> run(Session& session, Sampler& sampler, const GenerationOptions& options,
+                       TextStream& stream, Generation& generation) {
+  const formats::Tokenizer& tokenizer = *session.model().tokenizer();
+  if (options.max_tokens == 0) return StopReason::length;
+  for (;;) {
+    const Result<Sampled> sampled = sampler.sample(session.logits(), session.tokens());
+    if (!sampled) return sampled.status();
+    generation.tokens.push_back(sampled->token);
+    generation.logprobs.push_back(sampled->logprob);
+    if (!options.ignore_end && tokenizer.is_end_of_generation(sampled->token)) {
+      return StopReason::end_of_generation;
+    }
+    const Flow flow = stream.push(sampled->token);
+    if (const auto reason =
+            end_after(flow, stream.has_stopped(), generation.tokens.size(), options)) {
+      return *reason;
+    }
+    const Status appended = session.append(std::span(&sampled->token, 1));
+    if (appended.cause() == Cause::context_full) return StopReason::context_full;
+    if (appended.cause() == Cause::cancelled) return StopReason::cancelled;
+    if (!appended.ok()) return appended;
+  }
+}
+
+}  // namespace
+
+std::string_view stop_reason_name(StopReason reason) noexcept {
+  switch (reason) {
+    case StopReason::end_of_generation:
+      return "end_of_generation";
+    case StopReason::stop_string:
+      return "stop_string";
+    case StopReason::length:
+      return "length";
+    case StopReason::context_full:
+      return "context_full";
+    case StopReason::cancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+Result<Generation> generate(Session& session, Sampler& sampler, const GenerationOptions& options,
+                            const OnText& on_text) {
+  assert(!session.logits().empty());
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  Generation generation;
+  TextStream stream(session, options, on_text, generation.text);
+  const Result<StopReason> reason = run(session, sampler, options, stream, generation);
+  if (!reason) return reason.status();
+  generation.reason = *reason;
+  if (!stream.has_stopped() && stream.finish() == Flow::cancel) {
+    generation.reason = StopReason::cancelled;
+  }
+  generation.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return generation;
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,82 @@
+#include "runtime/session/prompt.h"
+
+#include <utility>
+
+namespace larder::runtime {
+namespace {
+
+using formats::DataValue;
+using formats::TokenId;
+
+void add_if_absent(DataValue& variables, std::string_view name, DataValue value) {
+  if (variables.find(name) != nullptr) return;
+  variables.dict.emplace_back(std::string(name), std::move(value));
+}
+
+void add_bos(const formats::Tokenizer& tokenizer, std::vector<TokenId>& ids) {
+  const TokenId bos = tokenizer.bos();
+  if (!tokenizer.adds_bos() || bos == formats::kNoToken) return;
+  if (ids.empty() || ids.front() != bos) ids.insert(ids.begin(), bos);
+}
+
+}  // namespace
+
+DataValue to_data(const std::vector<Message>& messages) {
+  DataValue list = DataValue::make_list();
+  for (const Message& message : messages) {
+    DataValue one = DataValue::make_dict({{"role", message.role}, {"content", message.content}});
+    if (!message.thinking.empty()) {
+      one.dict.emplace_back("reasoning_content", message.thinking);
+    }
+    list.list.push_back(std::move(one));
+  }
+  return list;
+}
+
+void add_default_variables(DataValue& variables, const formats::Tokenizer* tokenizer) {
+  add_if_absent(variables, "add_generation_prompt", true);
+  add_if_absent(variables, "tools", DataValue());
+  add_if_absent(variables, "documents", DataValue());
+  if (tokenizer == nullptr) return;
+  for (const auto& [name, id] :
+       {std::pair{"bos_token", tokenizer->bos()}, std::pair{"eos_token", tokenizer->eos()},
+        std::pair{"unk_token", tokenizer->unknown()},
+        std::pair{"pad_token", tokenizer->padding()}}) {
+    if (id != formats::kNoToken) add_if_absent(variables, name, tokenizer->text(id));
+  }
+}
+
+Result<std::shared_ptr<const formats::ChatTemplate>> read_chat_template(
+    const formats::GgufFile& file) {
+  constexpr std::string_view kKey = "tokenizer.chat_template";
+  if (file.find(kKey) == nullptr) {
+    return Status(Cause::missing,
+                  "the model has no chat template, so that it cannot chat; `larder generate` "
+                  "continues a text with it",
+                  "key " + std::string(kKey))
+        .with_file(file.path());
+  }
+  const Result<std::string_view> source = file.string(kKey);
+  if (!source) return source.status();
+  auto parsed = formats::ChatTemplate::parse(*source);
+  if (!parsed) return parsed.status().with_file(file.path());
+  return parsed;
+}
+
+Result<std::vector<TokenId>> encode_prompt(const formats::Tokenizer& tokenizer,
+                                           const formats::MarkedText& prompt) {
+  std::vector<TokenId> ids;
+  if (Status s = tokenizer.encode(prompt, ids); !s.ok()) return s;
+  add_bos(tokenizer, ids);
+  return ids;
+}
+
+Result<std::vector<TokenId>> encode_text(const formats::Tokenizer& tokenizer, std::string_view text,
+                                         formats::SpecialTokens special) {
+  std::vector<TokenId> ids;
+  if (Status s = tokenizer.encode(text, special, ids); !s.ok()) return s;
+  add_bos(tokenizer, ids);
+  return ids;
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,253 @@
+#include "runtime/session/session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <new>
+#include <utility>
+
+#include "quant/dispatch.h"
+#include "quant/parallel.h"
+#include "runtime/session/sequence_state.h"
+
+namespace larder::runtime {
+namespace {
+
+using formats::TokenId;
+
+constexpr int kMaxThreads = 1024;       // more than any one machine's team can use
+constexpr int32_t kMaxBatch = 1 << 16;  // keeps every buffer size far from overflow
+// Logits of all positions are computed in steps whose logits fit this; one position at least.
+constexpr int64_t kLogitsBytes = int64_t{32} << 20;
+
+Status bad_option(std::string_view name, std::string message) {
+  return Status(Cause::invalid_argument, std::move(message), "option " + std::string(name));
+}
+
+// What is left at 0 or empty is filled in; the rest is checked.
+Result<SessionOptions> resolve(SessionOptions options, const ModelConfig& config) {
+  if (options.n_ctx < 0 || options.n_ctx > kMaxContext) {
+    return bad_option("ctx-size", "must be between 1 and " + std::to_string(kMaxContext) +
+                                      ", or 0 for the model's own");
+  }
+  if (options.n_ctx == 0) {
+    options.n_ctx = config.context_length > 0 ? std::min(config.context_length, kDefaultContext)
+                                              : kDefaultContext;
+  }
+  if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
+    return bad_option("threads", "must be between 1 and " + std::to_string(kMaxThreads) +
+                                     ", or 0 for the machine's cores");
+  }
+  if (options.n_threads == 0) options.n_threads = quant::default_threads();
+  if (options.batch_size < 1 || options.batch_size > kMaxBatch) {
+    return bad_option("batch-size", "must be between 1 and " + std::to_string(kMaxBatch));
+  }
+  options.batch_size = std::min(options.batch_size, options.n_ctx);
+  return options;
+}
+
+Result<const quant::KernelSet*> choose_kernels(const std::string& name) {
+  if (name.empty()) return &quant::best_kernels();
+  if (const quant::KernelSet* kernels = quant::find_kernels(name)) return kernels;
+  std::string known;
+  for (const quant::KernelSet* kernels : quant::kernel_sets()) {
+    if (!quant::is_supported(*kernels)) continue;
+    known += (known.empty() ? "" : ", ") + std::string(kernels->name);
+  }
+  return bad_option("isa",
+                    "\"" + name + "\" is unknown or this machine lacks it; it has: " + known);
+}
+
+}  // namespace
+
+// Invariant: state and tokens hold the same positions between calls.
+struct Session::Impl {
+  std::shared_ptr<const Model> model;
+  SessionOptions options;
+  const quant::KernelSet* kernels = nullptr;
+  std::unique_ptr<Forward> forward;
+  std::unique_ptr<SequenceState> state;
+  std::vector<TokenId> tokens;
+  std::vector<TokenRow> rows;  // of the running step
+  bool has_logits = false;
+  int32_t last_logits = 0;  // which of the last step's logits belong to the last token
+  std::atomic<bool> is_cancelled{false};
+
+  int32_t n_tokens() const noexcept { return static_cast<int32_t>(tokens.size()); }
+  Status check_room(std::span<const TokenId> added, size_t n_kept) const;
+  Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
+  Status report_cancel();
+};
+
+// `n_kept` tokens stay and `added` come: do they fit, and are they tokens?
+Status Session::Impl::check_room(std::span<const TokenId> added, size_t n_kept) const {
+  if (added.empty()) return Status(Cause::invalid_argument, "there are no tokens to append");
+  const size_t needed = n_kept + added.size();
+  if (needed > static_cast<size_t>(options.n_ctx)) {
+    return Status(Cause::context_full, std::to_string(needed) +
+                                           " tokens do not fit the context of " +
+                                           std::to_string(options.n_ctx) +
+                                           "; shorten the text, or choose a larger --ctx-size");
+  }
+  const int32_t n_vocab = model->config().n_vocab;
+  for (const TokenId token : added) {
+    if (token < 0 || token >= n_vocab) {
+      return Status(Cause::invalid_argument,
+                    "the vocabulary has ids from 0 to " + std::to_string(n_vocab - 1),
+                    "token " + std::to_string(token));
+    }
+  }
+  return {};
+}
+
+// One forward pass; the last `n_wanted` rows get logits.
+Status Session::Impl::step(std::span<const TokenId> added, int32_t n_wanted,
+                           ForwardObserver* observer) {
+  const auto n = static_cast<int32_t>(added.size());
+  rows.clear();
+  for (int32_t i = 0; i < n; ++i) {
+    rows.push_back({added[static_cast<size_t>(i)], n_tokens() + i, 0, i >= n - n_wanted});
+  }
+  has_logits = false;
+  SequenceState* const sequences[] = {state.get()};
+  if (Status s = forward->run(rows, sequences, &is_cancelled, observer); !s.ok()) {
+    return s.cause() == Cause::cancelled ? report_cancel() : s;
+  }
+  tokens.insert(tokens.end(), added.begin(), added.end());
+  has_logits = n_wanted > 0;
+  last_logits = n_wanted - 1;
+  return {};
+}
+
+// The cancellation is answered; the next call starts afresh.
+Status Session::Impl::report_cancel() {
+  is_cancelled.store(false, std::memory_order_relaxed);
+  has_logits = false;
+  return Status(Cause::cancelled,
+                "stopped after " + std::to_string(n_tokens()) + " tokens of the context");
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options) {
+  const ModelConfig& config = model->config();
+  Result<SessionOptions> resolved = resolve(options, config);
+  if (!resolved) return resolved.status();
+  const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
+  if (!kernels) return kernels.status();
+
+  const int64_t n_logits = kLogitsBytes / (int64_t{config.n_vocab} * sizeof(float));
+  ForwardOptions forward_options;
+  forward_options.arithmetic =
+      resolved->exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
+  forward_options.n_threads = resolved->n_threads;
+  forward_options.max_rows = resolved->batch_size;
+  forward_options.max_logits =
+      static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, resolved->batch_size));
+  forward_options.max_positions = resolved->n_ctx;
+  forward_options.kernels = *kernels;
+  Result<std::unique_ptr<Forward>> forward = Forward::create(model, forward_options);
+  if (!forward) return forward.status();
+  Result<std::unique_ptr<SequenceState>> state = SequenceState::create(
+      config, resolved->n_ctx, resolved->exact ? CacheType::f32 : CacheType::f16);
+  if (!state) return state.status();
+
+  try {
+    auto impl = std::make_unique<Impl>();
+    impl->tokens.reserve(static_cast<size_t>(resolved->n_ctx));
+    impl->rows.reserve(static_cast<size_t>(resolved->batch_size));
+    impl->model = std::move(model);
+    impl->options = *resolved;
+    impl->kernels = *kernels;
+    impl->forward = std::move(*forward);
+    impl->state = std::move(*state);
+    return std::unique_ptr<Session>(new Session(std::move(impl)));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
+                                            " tokens does not fit; choose a smaller --ctx-size");
+  }
+}
+
+Status Session::append(std::span<const TokenId> tokens, const Progress& progress,
+                       ForwardObserver* observer) {
+  if (Status s = impl_->check_room(tokens, impl_->tokens.size()); !s.ok()) return s;
+  const auto batch = static_cast<size_t>(impl_->options.batch_size);
+  for (size_t done = 0; done < tokens.size();) {
+    if (impl_->is_cancelled.load(std::memory_order_relaxed)) return impl_->report_cancel();
+    const size_t n = std::min(batch, tokens.size() - done);
+    const bool is_last = done + n == tokens.size();
+    if (Status s = impl_->step(tokens.subspan(done, n), is_last ? 1 : 0, observer); !s.ok()) {
+      return s;
+    }
+    done += n;
+    if (progress && !progress(static_cast<int32_t>(done), static_cast<int32_t>(tokens.size()))) {
+      return impl_->report_cancel();
+    }
+  }
+  return {};
+}
+
+int32_t Session::n_reusable(std::span<const TokenId> tokens) const noexcept {
+  if (tokens.empty()) return 0;
+  const std::vector<TokenId>& held = impl_->tokens;
+  const auto differing = std::mismatch(held.begin(), held.end(), tokens.begin(), tokens.end() - 1);
+  return static_cast<int32_t>(differing.first - held.begin());
+}
+
+Status Session::continue_as(std::span<const TokenId> tokens, const Progress& progress) {
+  const int32_t n_kept = n_reusable(tokens);
+  const auto added = tokens.subspan(static_cast<size_t>(n_kept));
+  if (Status s = impl_->check_room(added, static_cast<size_t>(n_kept)); !s.ok()) return s;
+  truncate(n_kept);
+  return append(added, progress);
+}
+
+void Session::truncate(int32_t n_tokens) noexcept {
+  assert(n_tokens >= 0 && n_tokens <= impl_->n_tokens());
+  if (n_tokens == impl_->n_tokens()) return;
+  impl_->tokens.resize(static_cast<size_t>(n_tokens));
+  impl_->state->truncate(n_tokens);
+  impl_->has_logits = false;
+}
+
+std::span<const float> Session::logits() const noexcept {
+  if (!impl_->has_logits) return {};
+  return {impl_->forward->logits(impl_->last_logits),
+          static_cast<size_t>(impl_->model->config().n_vocab)};
+}
+
+Status Session::append_all_logits(std::span<const TokenId> tokens,
+                                  const std::function<void(int32_t, std::span<const float>)>& each,
+                                  ForwardObserver* observer) {
+  if (Status s = impl_->check_room(tokens, impl_->tokens.size()); !s.ok()) return s;
+  const auto most = static_cast<size_t>(impl_->forward->options().max_logits);
+  const auto n_vocab = static_cast<size_t>(impl_->model->config().n_vocab);
+  for (size_t done = 0; done < tokens.size();) {
+    if (impl_->is_cancelled.load(std::memory_order_relaxed)) return impl_->report_cancel();
+    const size_t n = std::min(most, tokens.size() - done);
+    const int32_t first = impl_->n_tokens();
+    if (Status s = impl_->step(tokens.subspan(done, n), static_cast<int32_t>(n), observer);
+        !s.ok()) {
+      return s;
+    }
+    for (int32_t i = 0; i < static_cast<int32_t>(n); ++i) {
+      each(first + i, {impl_->forward->logits(i), n_vocab});
+    }
+    done += n;
+  }
+  return {};
+}
+
+const std::vector<TokenId>& Session::tokens() const noexcept { return impl_->tokens; }
+int32_t Session::n_ctx() const noexcept { return impl_->options.n_ctx; }
+const Model& Session::model() const noexcept { return *impl_->model; }
+const SessionOptions& Session::options() const noexcept { return impl_->options; }
+const char* Session::isa() const noexcept { return impl_->kernels->name; }
+size_t Session::bytes() const noexcept { return impl_->forward->bytes() + impl_->state->bytes(); }
+void Session::cancel() noexcept { impl_->is_cancelled.store(true, std::memory_order_relaxed); }
+void Session::forget_cancel() noexcept {
+  impl_->is_cancelled.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace larder::runtime
