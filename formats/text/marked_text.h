@@ -1,4 +1,5 @@
-// Text that remembers which of its bytes came from people, so that they never become special tokens.
+// Text that remembers which of its bytes came from people, so that they never become special
+// tokens.
 #pragma once
 
 #include <cstddef>

@@ -21,7 +21,12 @@ inline constexpr TokenId kNoToken = -1;
 
 // tokenizer.ggml.token_type
 enum class TokenType : uint8_t {
-  normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6
+  normal = 1,
+  unknown = 2,
+  control = 3,
+  user_defined = 4,
+  unused = 5,
+  byte = 6
 };
 
 // Which token texts are recognised in a text as the token itself. User-defined tokens always are
