@@ -1,0 +1,404 @@
+// The catalogue of malformed containers: each file gives its typed error, or loads as it must,
+// within a second and 64 MiB + 4 x header.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/gguf/gguf_reader.h"
+#include "tests/gguf_builder.h"
+#include "tests/gguf_catalogue.h"
+#include "tests/temporary_directory.h"
+
+namespace larder::tests {
+namespace {
+
+using formats::GgufFile;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kIsSanitized = true;  // shadow memory and quarantine are not the reader's
+#else
+constexpr bool kIsSanitized = false;
+#endif
+constexpr double kMaxSeconds = kIsSanitized ? 10.0 : 1.0;
+constexpr uint64_t kMiB = 1024 * 1024;
+
+// A line of /proc/self/status, in bytes.
+uint64_t process_bytes(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) return std::stoull(line.substr(field.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
+// Peak memory and time between construction and check().
+class Meter {
+ public:
+  Meter() {
+    ::malloc_trim(0);
+    // 5: the peak starts again from what is resident now. Source: proc(5), clear_refs.
+    std::ofstream("/proc/self/clear_refs") << 5;
+    before_bytes_ = process_bytes("VmRSS");
+    start_ = std::chrono::steady_clock::now();
+  }
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  void check(uint64_t header_bytes, double max_seconds = kMaxSeconds) const {
+    const double took = seconds();
+    CHECK(took <= max_seconds);
+    const uint64_t peak = process_bytes("VmHWM");
+    if (!kIsSanitized) CHECK(peak <= before_bytes_ + 64 * kMiB + 4 * header_bytes);
+  }
+
+ private:
+  uint64_t before_bytes_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
+void check_answer(const Result<std::shared_ptr<const GgufFile>>& answer,
+                  const CatalogueFile& expected) {
+  if (expected.causes.empty()) {
+    INFO(answer.status().to_string());
+    REQUIRE(answer.ok());
+    CHECK((*answer)->warnings().empty() == !expected.warns);
+    return;
+  }
+  REQUIRE_FALSE(answer.ok());
+  const ErrorDetail& error = answer.status().detail();
+  INFO(answer.status().to_string());
+  CHECK(std::ranges::count(expected.causes, error.cause) == 1);
+  CHECK_FALSE(error.message.empty());
+  CHECK_FALSE(error.file.empty());
+  if (!expected.subject.empty()) CHECK(error.subject.starts_with(expected.subject));
+  for (const char c : answer.status().to_string()) CHECK((c >= 0x20 && c < 0x7f));
+}
+
+Result<std::shared_ptr<const GgufFile>> parse(const Bytes& bytes) {
+  return GgufFile::parse(std::as_bytes(std::span(bytes)), "m-00001-of-00002.gguf");
+}
+
+Cause cause_of_opening(const std::string& path) { return GgufFile::open(path).status().cause(); }
+
+std::string numbered(std::string_view prefix, uint64_t number) {
+  std::string name(prefix);
+  name += std::to_string(number);
+  return name;
+}
+
+// A file of `size` bytes, of which only the first are written.
+std::string write_sparse(const TemporaryDirectory& directory, const Bytes& front, uint64_t size) {
+  const std::string path = directory.write("sparse.gguf", front);
+  return ::truncate(path.c_str(), static_cast<off_t>(size)) == 0 ? path : std::string();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "gguf catalogue: every malformed file gives its typed error, from a file and from memory") {
+  const TemporaryDirectory directory;
+  const Bytes valid = valid_gguf().build();
+  const auto files = malformed_containers();
+  CHECK(files.size() > 130);
+  for (const CatalogueFile& file : files) {
+    CAPTURE(file.id);
+    CAPTURE(file.what);
+    const std::string path = directory.write("case.gguf", file.bytes);
+    const Meter meter;
+    check_answer(GgufFile::open(path), file);
+    meter.check(file.bytes.size());
+    check_answer(parse(file.bytes), file);
+    CHECK(parse(valid).ok());
+  }
+}
+
+TEST_CASE("gguf catalogue C02: every prefix of a file is truncated") {
+  const Bytes valid = valid_gguf().build();
+  for (size_t length = 0; length < valid.size(); ++length) {
+    // A copy of exactly that length, so that a sanitizer sees any step beyond it.
+    const std::vector<char> prefix(valid.begin(), valid.begin() + static_cast<ptrdiff_t>(length));
+    const auto answer = GgufFile::parse(std::as_bytes(std::span(prefix)), "prefix.gguf");
+    CAPTURE(length);
+    REQUIRE_FALSE(answer.ok());
+    CHECK(answer.status().cause() == Cause::truncated);
+  }
+}
+
+TEST_CASE("gguf catalogue C18: a string of 1 GiB in a sparse file of 2 GiB meets the limit") {
+  const TemporaryDirectory directory;
+  GgufBuilder file;
+  file.keys = {{"odd", kString, sized_as((uint64_t{1} << 30) + 1)}};
+  const std::string path = write_sparse(directory, file.header(), uint64_t{1} << 31);
+  REQUIRE_FALSE(path.empty());
+  const Meter meter;
+  CHECK(cause_of_opening(path) == Cause::limit);
+  meter.check(file.header().size());
+}
+
+TEST_CASE("gguf catalogue C18: an array larger than any header meets the limit unread") {
+  const TemporaryDirectory directory;
+  GgufBuilder file;
+  file.keys = {{"odd", kArray, array_of(kU64, uint64_t{1} << 26, "")}};
+  const std::string path = write_sparse(directory, file.header(), uint64_t{1} << 31);
+  REQUIRE_FALSE(path.empty());
+  const Meter meter;
+  CHECK(cause_of_opening(path) == Cause::limit);
+  meter.check(file.header().size());
+}
+
+TEST_CASE("gguf catalogue C27: ten million empty strings load within four times their size") {
+  const TemporaryDirectory directory;
+  constexpr uint64_t kCount = 10'000'000;
+  GgufBuilder file;
+  file.keys = {{"many", kArray, array_of(kString, kCount, "")}};
+  const Bytes front = file.header();
+  const uint64_t size = front.size() + kCount * 8;
+  const std::string path = write_sparse(directory, front, size);  // a length of 0 is 8 zeros
+  REQUIRE_FALSE(path.empty());
+  const Meter meter;
+  const auto opened = GgufFile::open(path);
+  REQUIRE(opened.ok());
+  CHECK((*opened)->array("many")->size() == kCount);
+  meter.check(size);
+  MESSAGE("C27: " << size / 1e6 << " MB in " << meter.seconds() * 1e3 << " ms");
+}
+
+TEST_CASE("gguf catalogue C68: keys are linear") {
+  for (const uint32_t count : {50'000U, 500'000U}) {
+    GgufBuilder file;
+    for (uint32_t i = 0; i < count; ++i) file.keys.push_back(key_u32(numbered("key.", i), i));
+    const TemporaryDirectory directory;
+    const Bytes bytes = file.build();
+    const std::string path = directory.write("keys.gguf", bytes);
+    file.keys = {};
+    const Meter meter;
+    const auto opened = GgufFile::open(path);
+    const double seconds = meter.seconds();
+    meter.check(bytes.size(), kMaxSeconds * count / 500'000);
+    REQUIRE(opened.ok());
+    CHECK(*(*opened)->integer(numbered("key.", count - 1)) == count - 1);
+    MESSAGE("C68: " << count << " keys in " << seconds * 1e3 << " ms");
+  }
+}
+
+TEST_CASE("gguf catalogue C69: tensors are linear, also when they lie in reverse order") {
+  for (const uint32_t count : {20'000U, 200'000U}) {
+    GgufBuilder file;
+    for (uint32_t i = 0; i < count; ++i) {
+      RawTensor tensor{numbered("blk.", i), {8}, 0, {}};
+      tensor.offset = uint64_t{32} * (count - 1 - i);
+      file.tensors.push_back(std::move(tensor));
+    }
+    file.trailing = Bytes(uint64_t{32} * count, '\0');
+    const TemporaryDirectory directory;
+    const std::string path = directory.write("tensors.gguf", file.build());
+    const uint64_t header_bytes = file.header().size();
+    file = {};
+    const Meter meter;
+    const auto opened = GgufFile::open(path);
+    const double seconds = meter.seconds();
+    meter.check(header_bytes);
+    REQUIRE(opened.ok());
+    CHECK((*opened)->find_tensor("blk.0")->file_offset >
+          (*opened)->find_tensor("blk.1")->file_offset);
+    MESSAGE("C69: " << count << " tensors in " << seconds * 1e3 << " ms");
+  }
+}
+
+TEST_CASE("gguf catalogue C70: a sparse file of 10 TiB opens in milliseconds") {
+  const TemporaryDirectory directory;
+  constexpr uint64_t kTensorBytes = uint64_t{5} << 40;
+  GgufBuilder file;
+  for (uint64_t i = 0; i < 2; ++i) {
+    RawTensor tensor{numbered("t", i), {kTensorBytes / 4}, 0, {}};
+    tensor.offset = i * kTensorBytes;
+    file.tensors.push_back(std::move(tensor));
+  }
+  const uint64_t data_begin = (file.header().size() + 31) / 32 * 32;
+  const std::string path = write_sparse(directory, file.header(), data_begin + 2 * kTensorBytes);
+  if (path.empty()) {
+    MESSAGE("this file system holds no file of 10 TiB");
+    return;
+  }
+  const Meter meter;
+  const auto opened = GgufFile::open(path);
+  const double seconds = meter.seconds();
+  meter.check(file.header().size(), 0.1);
+  REQUIRE(opened.ok());
+  const auto data = (*opened)->data((*opened)->tensors()[1]);
+  CHECK(data.size() == kTensorBytes);
+  CHECK(data.back() == std::byte{0});
+  MESSAGE("C70: 10 TiB in " << seconds * 1e3 << " ms");
+}
+
+TEST_CASE("gguf catalogue C71: what is no regular file is an io error at once") {
+  const TemporaryDirectory directory;
+  REQUIRE(::mkfifo(directory.path("fifo").c_str(), 0600) == 0);
+  REQUIRE(::symlink("nowhere", directory.path("dangling").c_str()) == 0);
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  directory.path("socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  const Meter meter;
+  for (const std::string& path :
+       {directory.path(""), directory.path("fifo"), directory.path("socket"),
+        directory.path("dangling"), directory.path("absent"), std::string("/dev/zero"),
+        std::string("/dev/full"), std::string()}) {
+    CAPTURE(path);
+    CHECK(cause_of_opening(path) == Cause::io);
+  }
+  meter.check(0);
+  ::close(listener);
+  if (::geteuid() != 0) {
+    const std::string path = directory.write("secret.gguf", valid_gguf().build());
+    ::chmod(path.c_str(), 0);
+    CHECK(cause_of_opening(path) == Cause::io);
+  }
+}
+
+// --- Split files ---
+
+namespace {
+
+// Shard `index` of `count`, with one tensor of its own; the first carries the model's keys.
+GgufBuilder shard(uint16_t index, uint16_t count, uint32_t n_tensors) {
+  GgufBuilder file;
+  if (index == 0) file.keys = valid_gguf().keys;
+  file.keys.push_back({"split.no", kU16, le16(index)});
+  file.keys.push_back({"split.count", kU16, le16(count)});
+  file.keys.push_back({"split.tensors.count", kI32, le32(n_tensors)});
+  file.tensors = {tensor_f32(numbered("blk.", index) + ".w", {8, 4}, index * 100.0F)};
+  return file;
+}
+
+struct SplitFixture {
+  TemporaryDirectory directory;
+  GgufBuilder first = shard(0, 2, 2);
+  GgufBuilder second = shard(1, 2, 2);
+
+  Result<std::shared_ptr<const GgufFile>> open(const std::string& name = "m-00001-of-00002.gguf") {
+    directory.write("m-00001-of-00002.gguf", first.build());
+    directory.write("m-00002-of-00002.gguf", second.build());
+    return GgufFile::open(directory.path(name));
+  }
+  Cause cause() { return open().status().cause(); }
+};
+
+}  // namespace
+
+TEST_CASE("gguf catalogue S00: two shards that fit are one file") {
+  SplitFixture split;
+  const auto opened = split.open();
+  INFO(opened.status().to_string());
+  REQUIRE(opened.ok());
+  CHECK((*opened)->n_shards() == 2);
+  const auto* tensor = (*opened)->find_tensor("blk.1.w");
+  REQUIRE(tensor != nullptr);
+  CHECK(tensor->shard == 1);
+  const auto data = (*opened)->data(*tensor);
+  CHECK(std::ranges::equal(data, std::as_bytes(std::span(split.second.tensors[0].data))));
+  CHECK((*opened)->size_bytes() == split.first.build().size() + split.second.build().size());
+}
+
+TEST_CASE("gguf catalogue S01: split.count must agree with the name and the files") {
+  SplitFixture split;
+  for (const uint16_t count : {0, 65535, 3}) {
+    split.first.key("split.count").value = le16(count);
+    CHECK(split.cause() == Cause::split);
+  }
+  // Named consistently, the first absent sibling is named.
+  for (const char* count : {"65535", "00002"}) {
+    const std::string name = "n-00001-of-" + std::string(count) + ".gguf";
+    split.first.key("split.count").value = le16(std::stoul(count));
+    split.directory.write(name, split.first.build());
+    const auto answer = GgufFile::open(split.directory.path(name));
+    REQUIRE_FALSE(answer.ok());
+    CHECK(answer.status().cause() == Cause::io);
+    CHECK(answer.status().detail().file ==
+          split.directory.path("n-00002-of-" + std::string(count) + ".gguf"));
+  }
+}
+
+TEST_CASE("gguf catalogue S02: split.no must be the shard's place") {
+  SplitFixture split;
+  CHECK(split.open("m-00002-of-00002.gguf").status().cause() == Cause::split);
+  split.second.key("split.no").value = le16(0);
+  CHECK(split.cause() == Cause::split);
+  split.second.key("split.no").value = le16(1);
+  split.first.key("split.no").value = le16(1);
+  CHECK(split.cause() == Cause::split);
+}
+
+TEST_CASE("gguf catalogue S03: split.tensors.count must be the sum") {
+  SplitFixture split;
+  for (const uint32_t count : {0U, 1U, 3U, 0xffffffffU}) {
+    split.first.key("split.tensors.count").value = le32(count);
+    CHECK(split.cause() == Cause::split);
+  }
+}
+
+TEST_CASE("gguf catalogue S04: shards of two models do not fit together") {
+  SplitFixture split;
+  split.second.key("general.architecture") = key_string("general.architecture", "llama");
+  CHECK(split.open().ok());
+  split.second.key("general.architecture") = key_string("general.architecture", "qwen3moe");
+  CHECK(split.cause() == Cause::split);
+
+  SplitFixture twice;
+  twice.second.tensors[0].name = twice.first.tensors[0].name;
+  const auto answer = twice.open();
+  REQUIRE_FALSE(answer.ok());
+  CHECK(answer.status().cause() == Cause::duplicate_tensor);
+  CHECK(answer.status().detail().file == twice.directory.path("m-00002-of-00002.gguf"));
+}
+
+TEST_CASE("gguf catalogue S05: a split file must be named as one, and only siblings are opened") {
+  SplitFixture split;
+  for (const char* name : {"model.gguf", "m-1-of-2.gguf", "m-00001-of-00002.bin", "-00001-of-00002",
+                           "m-00002-of-00002x.gguf", "m-0000a-of-00002.gguf"}) {
+    split.directory.write(name, split.first.build());
+    CAPTURE(name);
+    CHECK(cause_of_opening(split.directory.path(name)) == Cause::split);
+  }
+  // "../" in the caller's path is the caller's; the sibling is looked for in the same place.
+  std::filesystem::create_directory(split.directory.path("below"));
+  CHECK(split.open("below/../m-00001-of-00002.gguf").ok());
+  // A name that the file suggests is never used.
+  split.first.key("split.name") = key_string("split.name", "../elsewhere");
+  CHECK(split.open().ok());
+}
+
+TEST_CASE("gguf catalogue S05: one shard in memory has no siblings") {
+  CHECK(parse(shard(0, 2, 2).build()).status().cause() == Cause::split);
+}
+
+TEST_CASE("gguf split: widths of the split keys are lenient, missing ones are an error") {
+  SplitFixture split;
+  split.second.key("split.no") = {"split.no", kI64, le64(1)};
+  split.first.key("split.count") = key_u32("split.count", 2);
+  CHECK(split.open().ok());
+  split.second.key("split.no") = key_string("split.no", "1");
+  CHECK(split.cause() == Cause::split);
+  split.second.keys.clear();
+  CHECK(split.cause() == Cause::split);
+  SplitFixture truncated;
+  truncated.second.tensors[0].data.resize(64);
+  CHECK(truncated.cause() == Cause::truncated);
+}
+
+}  // namespace larder::tests
