@@ -5,6 +5,8 @@
 #include <new>
 
 #include "formats/text/tokenizer_bpe.h"
+#include "formats/text/tokenizer_spm.h"
+#include "formats/text/tokenizer_unigram.h"
 #include "formats/text/vocabulary.h"
 
 namespace larder::formats {
@@ -19,6 +21,8 @@ struct ModelKind {
 };
 constexpr ModelKind kModelKinds[] = {
     {"gpt2", BpeTokenizer::create},
+    {"llama", SpmTokenizer::create},
+    {"t5", UnigramTokenizer::create},
 };
 
 }  // namespace
@@ -39,7 +43,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const GgufFile& file)
     }
   }
   return TokenizerMetadata::error(keys::kModel, "unknown tokenizer model \"" + std::string(*model) +
-                                                    "\"; known are gpt2")
+                                                    "\"; known are gpt2, llama and t5")
       .with_file(file.path());
 }
 
@@ -55,7 +59,10 @@ Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool show_co
                                            " is outside the vocabulary of " +
                                            std::to_string(n_vocab()) + " tokens");
     }
-    const std::string bytes = token_bytes(id, show_control);
+    const bool is_unknown = type(id) == TokenType::unknown;
+    const std::string bytes = is_unknown && !vocabulary_->unknown_surface.empty()
+                                  ? std::string(vocabulary_->unknown_surface)
+                                  : token_bytes(id, show_control);
     const bool strips = at_start && bytes.starts_with(' ');
     text.append(bytes, strips ? 1 : 0);
     if (!bytes.empty()) at_start = false;

@@ -22,6 +22,7 @@ struct Tokenizer::Vocabulary {
   std::string model_name, pre_tokenizer_name;
   TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken, padding = kNoToken;
   bool adds_bos = false, adds_eos = false;
+  std::string_view unknown_surface;  // what whole texts show for the unknown token; empty: its text
   std::vector<TokenId> ends_generation;  // ascending
 
   // Defaults that are no tokens of this vocabulary count as absent.
