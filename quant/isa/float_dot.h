@@ -1,0 +1,98 @@
+// Float dot products in the one order of sums: 16 lanes, then the tree of reduce_add.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/isa/lanes.h"
+#include "quant/kernel_set.h"
+
+namespace larder::quant {
+
+// out[i * out_stride + j] = a[i] . (b + j * b_stride) for i < n_a, j < n_b. Element is float or
+// uint16_t (float16). n_a * n_b accumulators stay in registers; each load serves several products.
+template <class Isa, int n_a, int n_b, class Element>
+[[gnu::always_inline]] inline void dot_tile(const float* const* a, const Element* b,
+                                            size_t b_stride, int64_t n, float* out,
+                                            size_t out_stride) {
+  using Floats = typename Isa::Floats;
+  Floats sums[n_a][n_b];
+  for (int i = 0; i < n_a; ++i) {
+    for (int j = 0; j < n_b; ++j) sums[i][j] = Floats::zero();
+  }
+  const auto accumulate = [&](auto load_a, auto load_b) __attribute__((always_inline)) {
+    Floats right[n_b];
+    for (int j = 0; j < n_b; ++j) right[j] = load_b(b + static_cast<size_t>(j) * b_stride);
+    for (int i = 0; i < n_a; ++i) {
+      const Floats left = load_a(a[i]);
+      for (int j = 0; j < n_b; ++j) sums[i][j] = fma(left, right[j], sums[i][j]);
+    }
+  };
+  int64_t k = 0;
+  for (; k + kLanes <= n; k += kLanes) {
+    const auto whole = [k](const auto* p) __attribute__((always_inline)) {
+      return load_lanes<Isa>(p + k);
+    };
+    accumulate(whole, whole);
+  }
+  if (k < n) {
+    const auto tail = [ k, n ](const auto* p) __attribute__((always_inline)) {
+      return load_lanes<Isa>(p + k, n - k);
+    };
+    accumulate(tail, tail);
+  }
+  for (int i = 0; i < n_a; ++i) {
+    for (int j = 0; j < n_b; ++j) {
+      out[static_cast<size_t>(i) * out_stride + static_cast<size_t>(j)] = reduce_add(sums[i][j]);
+    }
+  }
+}
+
+// As dot_tile for any number n_b of right-hand rows.
+template <class Isa, int n_a, class Element>
+[[gnu::always_inline]] inline void dot_rows(const float* const* a, const Element* b,
+                                            size_t b_stride, int n_b, int64_t n, float* out,
+                                            size_t out_stride) {
+  int j = 0;
+  for (; j + 4 <= n_b; j += 4) {
+    dot_tile<Isa, n_a, 4>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
+                          out_stride);
+  }
+  for (; j < n_b; ++j) {
+    dot_tile<Isa, n_a, 1>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
+                          out_stride);
+  }
+}
+
+template <class Isa>
+float dot_f32(const float* a, const float* b, int64_t n) noexcept {
+  float result;
+  dot_tile<Isa, 1, 1>(&a, b, 0, n, &result, 1);
+  return result;
+}
+
+// Weights are read from memory once for every 4 tokens, from L1 where 16 rows fit it.
+template <class Isa>
+void gemm_f32(const WeightRows& weights, const ActivationRows& x, const OutputRows& out) noexcept {
+  constexpr int kRows = 16;
+  const size_t stride = weights.row_bytes / sizeof(float);
+  for (int32_t r = 0; r < weights.n_rows; r += kRows) {
+    const int n_rows = weights.n_rows - r < kRows ? weights.n_rows - r : kRows;
+    const float* const rows =
+        reinterpret_cast<const float*>(weights.data) + static_cast<size_t>(r) * stride;
+    int32_t t = 0;
+    for (; t + 4 <= x.n_tokens; t += 4) {
+      const float* tokens[4];
+      for (int i = 0; i < 4; ++i) tokens[i] = static_cast<const float*>(x.rows[t + i]);
+      dot_rows<Isa, 4>(tokens, rows, stride, n_rows, weights.n_cols,
+                       out.data + static_cast<size_t>(t) * out.stride + r, out.stride);
+    }
+    for (; t < x.n_tokens; ++t) {
+      const float* const token = static_cast<const float*>(x.rows[t]);
+      dot_rows<Isa, 1>(&token, rows, stride, n_rows, weights.n_cols,
+                       out.data + static_cast<size_t>(t) * out.stride + r, out.stride);
+    }
+  }
+}
+
+}  // namespace larder::quant

@@ -1,0 +1,46 @@
+// Loops over rows of any length, 16 lanes at a time; a short tail is padded with zeros.
+#pragma once
+
+#include <cstdint>
+
+namespace larder::quant {
+
+constexpr int kLanes = 16;
+
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const float* p) {
+  return Isa::Floats::load(p);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const float* p, int64_t n) {
+  return Isa::Floats::load_partial(p, n);
+}
+// Elements of uint16_t are float16.
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const uint16_t* p) {
+  return Isa::Floats::from_f16(p);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const uint16_t* p, int64_t n) {
+  return Isa::Floats::from_f16_partial(p, n);
+}
+
+// out[i] = op(in[i]...); out may be one of the inputs.
+template <class Isa, class Op, class... In>
+[[gnu::always_inline]] inline void map_lanes(int64_t n, float* out, Op op, const In*... in) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) op(load_lanes<Isa>(in + i)...).store(out + i);
+  if (i < n) op(load_lanes<Isa>(in + i, n - i)...).store_partial(out + i, n - i);
+}
+
+// The lanes of op(... op(op(start, in[0..16)), in[16..32)) ...), the last one padded with zeros.
+template <class Isa, class Op, class... In>
+[[gnu::always_inline]] inline typename Isa::Floats fold_lanes(int64_t n, typename Isa::Floats start,
+                                                              Op op, const In*... in) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) start = op(start, load_lanes<Isa>(in + i)...);
+  if (i < n) start = op(start, load_lanes<Isa>(in + i, n - i)...);
+  return start;
+}
+
+}  // namespace larder::quant
