@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "formats/gguf/gguf_reader.h"
@@ -30,10 +31,14 @@ class Model {
   const ModelConfig& config() const noexcept { return config_; }
   const ModelWeights& weights() const noexcept { return weights_; }
   const std::shared_ptr<const formats::Tokenizer>& tokenizer() const noexcept { return tokenizer_; }
-  // Null if the file has none; then chatting is an error that says so.
+  // Null if the file has none that can be parsed; chatting is then the error below.
   const std::shared_ptr<const formats::ChatTemplate>& chat_template() const noexcept {
     return chat_template_;
   }
+  // Ok, or why there is no chat template: `missing`, or the template's own error.
+  const Status& chat_template_status() const noexcept { return chat_template_status_; }
+  // Things that are odd but harmless (tensors that nothing reads), one sentence each.
+  std::span<const std::string> warnings() const noexcept { return weights_.warnings; }
 
  private:
   Model() = default;
@@ -42,6 +47,7 @@ class Model {
   ModelWeights weights_;
   std::shared_ptr<const formats::Tokenizer> tokenizer_;
   std::shared_ptr<const formats::ChatTemplate> chat_template_;
+  Status chat_template_status_;
 };
 
 }  // namespace larder::runtime

@@ -1,0 +1,29 @@
+// The architectures: one row each. The only place where an architecture has a name; what the file
+// itself says (a bias exists, the head is tied, a layer has experts) is read from the file.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "runtime/model/model_config.h"
+
+namespace larder::runtime {
+
+enum class Experts : uint8_t { never, optional, required };
+
+struct ArchRow {
+  std::string_view name;  // general.architecture, and the prefix of its keys
+  RopeLayout rope_layout = RopeLayout::halves;
+  QkNorm qk_norm = QkNorm::none;
+
+  Experts experts = Experts::never;
+  std::string_view expert_width_key = "expert_feed_forward_length";
+  RouterGate gate = RouterGate::softmax;  // where expert_gating_func is absent
+  bool renormalises = true;               // where expert_weights_norm is absent
+};
+
+std::span<const ArchRow> arch_rows() noexcept;
+// Null if unknown.
+const ArchRow* find_arch(std::string_view name) noexcept;
+
+}  // namespace larder::runtime

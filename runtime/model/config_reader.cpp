@@ -1,0 +1,204 @@
+#include "runtime/model/config_reader.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <optional>
+
+#include "runtime/model/arch_keys.h"
+#include "runtime/model/arch_table.h"
+
+namespace larder::runtime {
+namespace {
+
+constexpr double kTiny = 1e-6;  // what a divisor must not be below
+
+// The gating functions of expert_gating_func. Source: llama.cpp's enum, 2026-08.
+RouterGate read_gate(ArchKeys& keys, RouterGate fallback) {
+  if (!keys.has("expert_gating_func")) return fallback;
+  switch (keys.integer("expert_gating_func", {1, 4})) {
+    case 1:
+      return RouterGate::softmax;
+    case 2:
+      return RouterGate::sigmoid;
+    case 3:
+      return RouterGate::softmax_selected;
+    default:
+      keys.refuse("expert_gating_func", "this gating function is not supported");
+  }
+  return fallback;
+}
+
+RouterConfig read_router(ArchKeys& keys, const ArchRow& row) {
+  RouterConfig router;
+  const bool required = row.experts == Experts::required;
+  router.n_experts = keys.integer("expert_count", {required ? 1 : 0, kMaxExperts},
+                                  required ? std::nullopt : std::optional<int64_t>(0));
+  if (router.n_experts == 0) return router;
+  router.n_active = keys.integer("expert_used_count", {1, router.n_experts});
+  router.gate = read_gate(keys, row.gate);
+  router.renormalises = keys.boolean("expert_weights_norm", row.renormalises);
+  router.scale = static_cast<float>(keys.real("expert_weights_scale", {kTiny, 1 / kTiny}, 1));
+  router.n_groups = keys.integer("expert_group_count", {1, router.n_experts}, 1);
+  router.n_active_groups = keys.integer("expert_group_used_count", {1, router.n_groups}, 1);
+  if (router.n_experts % router.n_groups != 0)
+    keys.refuse("expert_group_count", "does not divide the number of experts");
+  else if (router.n_active > router.n_experts / router.n_groups * router.n_active_groups)
+    keys.refuse("expert_group_used_count", "these groups have fewer experts than are to be used");
+  return router;
+}
+
+// Source of the default "linear" and of the formula of the multiplier: llama.cpp, 2026-08.
+void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length) {
+  const std::string_view type = keys.string("rope.scaling.type", "linear");
+  const char* factor_key = keys.has("rope.scaling.factor") || !keys.has("rope.scale_linear")
+                               ? "rope.scaling.factor"
+                               : "rope.scale_linear";
+  rope.factor = keys.real(factor_key, {kTiny, 1 / kTiny}, 1);
+  rope.original_context =
+      keys.integer("rope.scaling.original_context_length", {1, kMaxContext}, context_length);
+  const double attention_factor = keys.real("rope.scaling.attn_factor", {kTiny, 1 / kTiny}, 1);
+  if (type == "none") {
+    rope.scaling = RopeScaling::none;
+  } else if (type == "linear") {
+    rope.scaling = rope.factor == 1 ? RopeScaling::none : RopeScaling::linear;
+  } else if (type == "longrope") {
+    rope.scaling = RopeScaling::longrope;
+    rope.multiplier = attention_factor;
+  } else if (type == "yarn") {
+    rope.scaling = RopeScaling::yarn;
+    const auto growth = [&](double s) {
+      return rope.factor > 1 ? 1 + 0.1 * s * std::log(rope.factor) : 1;
+    };
+    const double log_multiplier = keys.real("rope.scaling.yarn_log_multiplier", {0, 100}, 0);
+    rope.multiplier =
+        attention_factor * growth(1) / (log_multiplier > 0 ? growth(log_multiplier) : 1);
+  } else {
+    keys.refuse("rope.scaling.type", "unknown; known are none, linear, yarn, longrope");
+  }
+}
+
+RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t context_length) {
+  RopeConfig rope;
+  rope.layout = row.rope_layout;
+  rope.n_rot = keys.integer("rope.dimension_count", {2, d_key}, d_key);
+  if (rope.n_rot % 2 != 0) keys.refuse("rope.dimension_count", "is odd; dims rotate in pairs");
+  rope.base = keys.real("rope.freq_base", {1, FLT_MAX}, 10000);
+  read_rope_scaling(keys, rope, context_length);
+  return rope;
+}
+
+int32_t read_head_width(ArchKeys& keys, const char* key, int32_t d_model, int32_t n_heads) {
+  const bool divides = n_heads > 0 && d_model % n_heads == 0;
+  if (!divides && !keys.has(key))
+    keys.refuse("attention.head_count",
+                "does not divide embedding_length, and there is no " + std::string(key));
+  const int32_t width = keys.integer(key, {2, kMaxHeadDim}, divides ? d_model / n_heads : 2);
+  if (width % 2 != 0) keys.refuse(keys.has(key) ? key : "attention.head_count", "odd head width");
+  return width;
+}
+
+// Attention's part of a layer.
+struct HeadCounts {
+  std::vector<int32_t> n_heads, n_kv_heads;
+};
+
+HeadCounts read_heads(ArchKeys& keys, int32_t n_blocks) {
+  HeadCounts heads;
+  heads.n_heads = keys.per_layer("attention.head_count", {1, kMaxHeads}, n_blocks);
+  heads.n_kv_heads = keys.has("attention.head_count_kv")
+                         ? keys.per_layer("attention.head_count_kv", {1, kMaxHeads}, n_blocks)
+                         : heads.n_heads;
+  for (size_t i = 0; i < heads.n_heads.size(); ++i)
+    if (heads.n_heads[i] % heads.n_kv_heads[i] != 0)
+      keys.refuse("attention.head_count_kv", "does not divide the number of heads");
+  return heads;
+}
+
+// The number of the tokenizer's entries, 0 without any. The key vocab_size, where there is one,
+// must agree with it.
+Result<int32_t> read_vocabulary(const formats::GgufFile& file, ArchKeys& keys,
+                                const std::string& name) {
+  if (!file.find("tokenizer.ggml.tokens")) return 0;
+  const Result<formats::GgufArray> tokens = file.array("tokenizer.ggml.tokens");
+  if (!tokens) return tokens.status();
+  const auto n_tokens = static_cast<int64_t>(tokens->size());
+  const int64_t n_vocab = keys.integer("vocab_size", {1, INT32_MAX}, n_tokens);
+  if (n_vocab == n_tokens || !keys.status().ok()) return static_cast<int32_t>(n_vocab);
+  return Status(Cause::vocabulary,
+                "is " + std::to_string(n_vocab) + ", but tokenizer.ggml.tokens has " +
+                    std::to_string(n_tokens) + " entries",
+                "key " + name + ".vocab_size", file.find(name + ".vocab_size")->offset());
+}
+
+}  // namespace
+
+Result<const ArchRow*> read_architecture(const formats::GgufFile& file) {
+  constexpr size_t kShown = 64;  // characters of an unknown name in a message
+  const formats::GgufValue* value = file.find("general.architecture");
+  if (!value)
+    return Status(Cause::architecture, "absent: this file is no model", "key general.architecture");
+  const Result<std::string_view> name = value->to_string();
+  if (!name)
+    return Status(Cause::architecture, "must be a string", "key general.architecture",
+                  value->offset());
+  if (const ArchRow* row = find_arch(*name)) return row;
+  std::string shown;
+  for (const char c : name->substr(0, kShown)) shown += c >= ' ' && c <= '~' ? c : '?';
+  std::string known;
+  for (const ArchRow& row : arch_rows())
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  return Status(Cause::architecture, "'" + shown + "' is not supported; supported are " + known,
+                "key general.architecture", value->offset());
+}
+
+Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& row) {
+  ArchKeys keys(file, row.name);
+  ModelConfig config;
+  config.architecture = row.name;
+  const int32_t n_blocks = keys.integer("block_count", {1, kMaxLayers});
+  const int32_t n_skipped = keys.integer("nextn_predict_layers", {0, n_blocks - 1}, 0);
+  config.d_model = keys.integer("embedding_length", {2, kMaxWidth});
+  config.context_length =
+      static_cast<int32_t>(std::min(keys.integer("context_length", {1, INT64_MAX}), kMaxContext));
+  config.norm_epsilon = static_cast<float>(keys.real("attention.layer_norm_rms_epsilon", {0, 1}));
+  const HeadCounts heads = read_heads(keys, n_blocks);
+  const std::vector<int32_t> dense_widths =
+      keys.per_layer("feed_forward_length", {1, kMaxWidth}, n_blocks,
+                     row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt);
+  const RouterConfig router = read_router(keys, row);
+  const int32_t n_dense = keys.integer("leading_dense_block_count", {0, n_blocks}, 0);
+  const bool shares = keys.integer("expert_shared_count", {0, kMaxExperts}, 0) > 0 ||
+                      keys.integer("expert_shared_feed_forward_length", {0, kMaxWidth}, 0) > 0;
+  const std::vector<int32_t> expert_widths =
+      keys.per_layer(row.expert_width_key, {1, kMaxWidth}, n_blocks, 0);
+  const int32_t d_key =
+      read_head_width(keys, "attention.key_length", config.d_model, heads.n_heads[0]);
+  const int32_t d_value =
+      read_head_width(keys, "attention.value_length", config.d_model, heads.n_heads[0]);
+  config.rope = read_rope(keys, row, d_key, config.context_length);
+  const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
+  if (!keys.status().ok()) return keys.status();
+  if (!n_vocab) return n_vocab.status();
+  config.n_vocab = *n_vocab;
+
+  for (int32_t i = 0; i < n_blocks - n_skipped; ++i) {
+    LayerConfig layer;
+    layer.n_heads = heads.n_heads[i];
+    layer.n_kv_heads = heads.n_kv_heads[i];
+    layer.d_key = d_key;
+    layer.d_value = d_value;
+    layer.qk_norm = row.qk_norm;
+    layer.attention_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(d_key)));
+    if (i >= n_dense) layer.router = router;
+    if (layer.is_moe())
+      layer.d_ff = expert_widths[i];
+    else
+      layer.d_ff_shared = dense_widths[i];
+    layer.shared = layer.is_moe() && !shares ? SharedExpert::none : SharedExpert::plain;
+    config.layers.push_back(layer);
+  }
+  return config;
+}
+
+}  // namespace larder::runtime

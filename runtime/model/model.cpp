@@ -1,0 +1,60 @@
+#include "runtime/model/model.h"
+
+#include "runtime/model/arch_table.h"
+#include "runtime/model/config_reader.h"
+
+namespace larder::runtime {
+namespace {
+
+// The template under the plain key; files may carry others under names, which nobody asked for.
+Result<std::shared_ptr<const formats::ChatTemplate>> read_template(const formats::GgufFile& file) {
+  const Result<std::string_view> source = file.string("tokenizer.chat_template");
+  if (!source) return source.status();
+  return formats::ChatTemplate::parse(*source);
+}
+
+}  // namespace
+
+Model::~Model() = default;
+
+Result<std::shared_ptr<const Model>> Model::open(const std::string& path) {
+  Result<std::shared_ptr<const formats::GgufFile>> file = formats::GgufFile::open(path);
+  if (!file) return file.status();
+  return create(std::move(*file));
+}
+
+Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats::GgufFile> file) {
+  const std::string& path = file->path();
+  const Result<const ArchRow*> row = read_architecture(*file);
+  if (!row) return row.status().with_file(path);
+  std::shared_ptr<Model> model(new Model);
+
+  Result<ModelConfig> config = read_config(*file, **row);
+  if (!config) return config.status().with_file(path);
+  model->config_ = std::move(*config);
+
+  Result<ModelWeights> weights = bind_weights(*file, model->config_);
+  if (!weights) return weights.status().with_file(path);
+  model->weights_ = std::move(*weights);
+
+  Result<std::shared_ptr<const formats::Tokenizer>> tokenizer = formats::Tokenizer::create(*file);
+  if (!tokenizer) return tokenizer.status().with_file(path);
+  model->tokenizer_ = std::move(*tokenizer);
+  if (model->tokenizer_->n_vocab() != model->config_.n_vocab)
+    return Status(Cause::vocabulary,
+                  "has " + std::to_string(model->tokenizer_->n_vocab()) +
+                      " tokens, the model's embedding has " +
+                      std::to_string(model->config_.n_vocab),
+                  "key tokenizer.ggml.tokens")
+        .with_file(path);
+
+  Result<std::shared_ptr<const formats::ChatTemplate>> chat = read_template(*file);
+  if (chat)
+    model->chat_template_ = std::move(*chat);
+  else
+    model->chat_template_status_ = chat.status().with_file(path);
+  model->file_ = std::move(file);
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,105 @@
+// What a model is, in numbers and behaviours: no architecture's name, no file. A behaviour that is
+// not listed here does not exist in the forward pass; a file that asks for it does not open.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace larder::runtime {
+
+// Limits of what a file may ask for. Tables and buffers follow the file below them.
+inline constexpr int64_t kMaxLayers = 4096;
+inline constexpr int64_t kMaxExperts = 4096;
+inline constexpr int64_t kMaxWidth = int64_t{1} << 20;    // d_model, d_ff
+inline constexpr int64_t kMaxHeads = int64_t{1} << 14;    // of one layer
+inline constexpr int64_t kMaxHeadDim = int64_t{1} << 14;  // d_key, d_value
+inline constexpr int64_t kMaxContext = int64_t{1} << 30;  // longer claims are cut to this
+
+enum class NormKind : uint8_t { rms };
+
+// What turns a layer's normed rows into its first branch.
+enum class Mixer : uint8_t { gqa };
+
+// RMS norms inside attention: none; of each head of q and k, before rotation; of the whole
+// projected q and k row, before rotation; of each head, after rotation.
+enum class QkNorm : uint8_t { none, head_before_rope, row_before_rope, head_after_rope };
+
+// Which dims rotate together: (2i, 2i + 1), or (i, i + n_rot / 2).
+enum class RopeLayout : uint8_t { adjacent, halves };
+
+enum class RopeScaling : uint8_t { none, linear, yarn, longrope };
+
+struct RopeConfig {
+  RopeLayout layout = RopeLayout::halves;
+  RopeScaling scaling = RopeScaling::none;
+  int32_t n_rot = 0;  // even; the first dims of each head, the rest pass through
+  double base = 10000;
+  double factor = 1;            // linear, yarn: positions are stretched by it
+  double original_context = 0;  // yarn, longrope: what the model was first trained on
+  double beta_fast = 32;        // yarn: rotations over original_context above which nothing is
+  double beta_slow = 1;         //       stretched, and below which all is
+  bool rounds_yarn_bounds = true;
+  double multiplier = 1;  // of cos and sin
+};
+
+// How router logits become probabilities: over all experts, each by itself, or (softmax_selected)
+// over the logits of the chosen experts.
+enum class RouterGate : uint8_t { softmax, sigmoid, softmax_selected };
+
+// What a group of experts is chosen by: the sum of its two best scores, or its best.
+enum class GroupScore : uint8_t { top2_sum, max };
+
+struct RouterConfig {
+  RouterGate gate = RouterGate::softmax;
+  GroupScore group_score = GroupScore::top2_sum;
+  int32_t n_experts = 0;  // 0: the layer has no router
+  int32_t n_active = 0;
+  int32_t n_groups = 1;  // equal runs of neighbouring experts
+  int32_t n_active_groups = 1;
+  bool renormalises = true;  // weights of the chosen sum to one
+  float scale = 1;           // of the weights, last
+};
+
+enum class Activation : uint8_t { swiglu };
+
+// The expert that every token takes: none, added as it is, or times the sigmoid of its own gate.
+enum class SharedExpert : uint8_t { none, plain, sigmoid_gated };
+
+// A dense layer has no routed experts and one expert that every token takes.
+struct LayerConfig {
+  Mixer mixer = Mixer::gqa;
+  int32_t n_heads = 0, n_kv_heads = 0;
+  int32_t d_key = 0, d_value = 0;
+  QkNorm qk_norm = QkNorm::none;
+  float attention_scale = 1;
+  RouterConfig router;
+  SharedExpert shared = SharedExpert::none;
+  Activation activation = Activation::swiglu;
+  int32_t d_ff = 0;         // of each routed expert
+  int32_t d_ff_shared = 0;  // of the expert that every token takes; 0: none
+
+  bool is_moe() const noexcept { return router.n_experts > 0; }
+  int32_t q_width() const noexcept { return n_heads * d_key; }
+  int32_t k_width() const noexcept { return n_kv_heads * d_key; }
+  int32_t v_width() const noexcept { return n_kv_heads * d_value; }
+  int32_t mixed_width() const noexcept { return n_heads * d_value; }
+};
+
+struct ModelConfig {
+  std::string architecture;  // for people; nothing is decided by it
+  int32_t d_model = 0, n_vocab = 0;
+  int32_t context_length = 0;  // trained; what is allocated is the caller's choice
+  NormKind norm = NormKind::rms;
+  float norm_epsilon = 0;
+  RopeConfig rope;
+  float embedding_scale = 1;  // of the embedded rows
+  float residual_scale = 1;   // of each branch before it is added
+  float logit_divisor = 1;
+  bool is_tied = false;  // the head is the embedding
+  std::vector<LayerConfig> layers;
+
+  int32_t n_layers() const noexcept { return static_cast<int32_t>(layers.size()); }
+};
+
+}  // namespace larder::runtime

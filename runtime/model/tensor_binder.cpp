@@ -1,0 +1,163 @@
+#include "runtime/model/tensor_binder.h"
+
+#include <new>
+
+#include "quant/dispatch.h"
+
+namespace larder::runtime {
+namespace {
+
+using formats::GgufTensor;
+
+std::string subject_of(const std::string& name) { return "tensor " + name; }
+std::string subject_of(const GgufTensor& tensor) { return subject_of(std::string(tensor.name)); }
+
+std::string shape_text(const uint64_t* dims, size_t n) {
+  std::string text = "[";
+  for (size_t i = 0; i < n; ++i)
+    text += (i ? ", " : "") + (dims[i] ? std::to_string(dims[i]) : std::string("any"));
+  return text + "]";
+}
+
+}  // namespace
+
+int64_t Dims::get(Dim dim) const noexcept {
+  if (dim == Dim::d_ff_twice) return 2 * get(Dim::d_ff);
+  return values_[static_cast<size_t>(dim)];
+}
+
+bool Dims::accept(Dim dim, uint64_t size) noexcept {
+  if (get(dim) != 0) return size == static_cast<uint64_t>(get(dim));
+  const uint64_t limit = dim == Dim::n_vocab ? INT32_MAX : kMaxWidth;
+  if (size == 0 || size > limit) return false;
+  if (dim == Dim::d_ff_twice) {
+    if (size % 2 != 0) return false;
+    dim = Dim::d_ff;
+    size /= 2;
+  }
+  set(dim, static_cast<int64_t>(size));
+  return true;
+}
+
+bool TensorBinder::is_used(const std::string& name) const {
+  const GgufTensor* tensor = file_.find_tensor(name);
+  return tensor && used_[static_cast<size_t>(tensor - file_.tensors().data())];
+}
+
+Status TensorBinder::check_shape(const GgufTensor& tensor, const std::array<Dim, 3>& shape,
+                                 Dims& dims) const {
+  std::array<uint64_t, 3> expected;
+  size_t n = 1;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    expected[i] = static_cast<uint64_t>(dims.get(shape[i]));
+    if (shape[i] != Dim::one) n = i + 1;
+  }
+  bool fits = tensor.dims[3] == 1;
+  for (size_t i = 0; i < shape.size(); ++i) fits = fits && dims.accept(shape[i], tensor.dims[i]);
+  if (fits) return {};
+  return Status(Cause::shape,
+                "expected " + shape_text(expected.data(), n) + ", file has " +
+                    shape_text(tensor.dims.data(), static_cast<size_t>(tensor.n_dims)),
+                subject_of(tensor));
+}
+
+Result<quant::Matrix> TensorBinder::matrix(const GgufTensor& tensor) const {
+  const quant::FormatTraits* format = quant::find_format(tensor.type->id);
+  if (!format)
+    return Status(Cause::tensor_type,
+                  "there are no kernels for type " + std::string(tensor.type->name) +
+                      "; use a file quantised to another type",
+                  subject_of(tensor));
+  quant::Matrix out;
+  out.data = reinterpret_cast<const uint8_t*>(file_.data(tensor).data());
+  out.format = format->format;
+  out.n_rows = static_cast<int32_t>(tensor.dims[1]);
+  out.n_cols = static_cast<int32_t>(tensor.dims[0]);
+  return out;
+}
+
+Result<const float*> TensorBinder::floats(const GgufTensor& tensor) {
+  const quant::FormatTraits* format = quant::find_format(tensor.type->id);
+  if (!format || (format->format != quant::Format::f32 && format->format != quant::Format::f16 &&
+                  format->format != quant::Format::bf16))
+    return Status(Cause::tensor_type,
+                  "is " + std::string(tensor.type->name) + "; must be F32, F16 or BF16",
+                  subject_of(tensor));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(file_.data(tensor).data());
+  if (format->format == quant::Format::f32 &&
+      reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0)
+    return reinterpret_cast<const float*>(bytes);
+
+  const size_t n = tensor.n_rows() * tensor.dims[0];
+  std::unique_ptr<float[]> copy(new (std::nothrow) float[n]);
+  if (!copy)
+    return Status(Cause::out_of_memory, "no memory for its float32 form", subject_of(tensor));
+  quant::best_kernels().vector.dequantize(format->format, bytes, static_cast<int64_t>(n),
+                                          copy.get());
+  converted_.push_back(std::move(copy));
+  return converted_.back().get();
+}
+
+template <class Owner>
+Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, Dims& dims,
+                          Owner& owner) {
+  const GgufTensor* tensor = file_.find_tensor(name);
+  if (!tensor) {
+    if (row.presence == Presence::optional) return {};
+    return Status(Cause::missing, "required and absent", subject_of(name));
+  }
+  used_[static_cast<size_t>(tensor - file_.tensors().data())] = true;
+  if (Status status = check_shape(*tensor, row.shape, dims); !status.ok()) return status;
+
+  if (const auto* slot = std::get_if<const float * Owner::*>(&row.slot)) {
+    const Result<const float*> values = floats(*tensor);
+    if (!values) return values.status();
+    owner.** slot = *values;
+    return {};
+  }
+  if (const auto* slot = std::get_if<BiasOf<Owner>>(&row.slot)) {
+    const Result<const float*> values = floats(*tensor);
+    if (!values) return values.status();
+    (owner.*slot->linear).bias = *values;
+    return {};
+  }
+  const Result<quant::Matrix> found = matrix(*tensor);
+  if (!found) return found.status();
+  if (const auto* slot = std::get_if<quant::Matrix Owner::*>(&row.slot)) owner.** slot = *found;
+  if (const auto* slot = std::get_if<Linear Owner::*>(&row.slot)) (owner.**slot).weight = *found;
+  if (const auto* slot = std::get_if<ExpertStack Owner::*>(&row.slot))
+    owner.** slot = ExpertStack{*found, found->bytes(), static_cast<int32_t>(tensor->dims[2])};
+  return {};
+}
+
+template Status TensorBinder::bind(const TensorRow<ModelWeights>&, const std::string&, Dims&,
+                                   ModelWeights&);
+template Status TensorBinder::bind(const TensorRow<LayerTensors>&, const std::string&, Dims&,
+                                   LayerTensors&);
+
+Result<std::vector<std::string>> TensorBinder::leftovers(bool (*is_expected)(std::string_view,
+                                                                             int64_t),
+                                                         int64_t argument) const {
+  constexpr size_t kShown = 16;  // a hostile file may hold a million
+  std::vector<std::string> sentences;
+  size_t n_hidden = 0;
+  for (size_t i = 0; i < used_.size(); ++i) {
+    const GgufTensor& tensor = file_.tensors()[i];
+    if (used_[i] || is_expected(tensor.name, argument)) continue;
+    for (const std::string_view ending : {".bias", ".scale"}) {
+      if (!tensor.name.ends_with(ending)) continue;
+      const std::string_view stem = tensor.name.substr(0, tensor.name.size() - ending.size());
+      if (is_used(std::string(stem) + ".weight"))
+        return Status(Cause::unsupported, "this addition to a matrix is not supported here",
+                      subject_of(tensor));
+    }
+    if (sentences.size() < kShown)
+      sentences.push_back("tensor " + std::string(tensor.name) + " is not used");
+    else
+      ++n_hidden;
+  }
+  if (n_hidden > 0) sentences.push_back("and " + std::to_string(n_hidden) + " more tensors");
+  return sentences;
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,59 @@
+// Takes tensors out of a file by schema rows: name, type and shape together, or an error that names
+// the tensor.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/gguf/gguf_reader.h"
+#include "formats/status.h"
+#include "runtime/model/tensor_schema.h"
+
+namespace larder::runtime {
+
+// Values of the named dims; 0 means that the next tensor decides.
+class Dims {
+ public:
+  Dims() { values_[static_cast<size_t>(Dim::one)] = 1; }
+  int64_t get(Dim dim) const noexcept;
+  void set(Dim dim, int64_t value) noexcept { values_[static_cast<size_t>(dim)] = value; }
+  // Whether a tensor may have this size here; decides a dim that is open.
+  bool accept(Dim dim, uint64_t size) noexcept;
+
+ private:
+  std::array<int64_t, kDims> values_ = {};
+};
+
+class TensorBinder {
+ public:
+  TensorBinder(const formats::GgufFile& file, std::vector<std::unique_ptr<float[]>>& converted)
+      : file_(file), converted_(converted), used_(file.tensors().size(), false) {}
+
+  bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
+  bool is_used(const std::string& name) const;
+
+  // An optional tensor that is absent leaves its slot as it is.
+  template <class Owner>
+  Status bind(const TensorRow<Owner>& row, const std::string& name, Dims& dims, Owner& owner);
+
+  // One sentence for each tensor that nothing took, up to a limit; tensors for which `is_expected`
+  // holds are left out. Error `unsupported` for the bias or scale of a matrix that was taken: the
+  // answer would be wrong without it.
+  Result<std::vector<std::string>> leftovers(bool (*is_expected)(std::string_view, int64_t),
+                                             int64_t argument) const;
+
+ private:
+  Status check_shape(const formats::GgufTensor& tensor, const std::array<Dim, 3>& shape,
+                     Dims& dims) const;
+  Result<quant::Matrix> matrix(const formats::GgufTensor& tensor) const;
+  Result<const float*> floats(const formats::GgufTensor& tensor);
+
+  const formats::GgufFile& file_;
+  std::vector<std::unique_ptr<float[]>>& converted_;
+  std::vector<bool> used_;
+};
+
+}  // namespace larder::runtime

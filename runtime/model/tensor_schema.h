@@ -1,0 +1,78 @@
+// The tensors of a model: names, shapes in named dims, when they must be there, and where they go.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "runtime/model/weights.h"
+
+namespace larder::runtime {
+
+// A named size. Those that the metadata do not fix are bound by the first tensor that has them.
+enum class Dim : uint8_t {
+  one,
+  d_model,
+  n_vocab,
+  n_rot_pairs,
+  d_key,
+  q_width,
+  k_width,
+  v_width,
+  qkv_width,
+  mixed_width,  // n_heads * d_value
+  d_ff,
+  d_ff_twice,  // gate and up in one tensor
+  d_ff_shared,
+  n_experts
+};
+inline constexpr size_t kDims = static_cast<size_t>(Dim::n_experts) + 1;
+
+// What a layer is made of. A row asks for its part; its tensor is refused where the part is absent.
+enum class Part : uint8_t {
+  always,
+  split_qkv,
+  fused_qkv,
+  head_qk_norm,
+  row_qk_norm,
+  routed,  // experts behind a router
+  split_gate_up,
+  fused_gate_up,
+  dense,  // the shared expert under a dense layer's names
+  shared  // the shared expert beside routed ones
+};
+
+enum class Presence : uint8_t { required, optional };
+
+// A layer's tensors as files may hold them, before fused ones are cut into rows.
+struct LayerTensors : LayerWeights {
+  Linear qkv;
+  ExpertStack gate_up;
+};
+
+template <class Owner>
+struct BiasOf {
+  Linear Owner::*linear = nullptr;
+};
+
+// Where a tensor goes. The kind of member says which types are allowed: matrices and stacks any
+// that has kernels, floats F32, F16 and BF16.
+template <class Owner>
+using Slot = std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>,
+                          const float * Owner::*, ExpertStack Owner::*>;
+
+template <class Owner>
+struct TensorRow {
+  std::string_view name;                                      // in a layer: behind "blk.N."
+  std::array<Dim, 3> shape = {Dim::one, Dim::one, Dim::one};  // ggml order: the input width first
+  Slot<Owner> slot;
+  Part part = Part::always;
+  Presence presence = Presence::required;
+};
+
+std::span<const TensorRow<ModelWeights>> model_tensors() noexcept;
+std::span<const TensorRow<LayerTensors>> layer_tensors() noexcept;
+
+}  // namespace larder::runtime

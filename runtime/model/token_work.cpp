@@ -1,0 +1,73 @@
+#include "runtime/model/token_work.h"
+
+namespace larder::runtime {
+namespace {
+
+Work vector_work(const float* data, int64_t n) noexcept {
+  return {data == nullptr ? 0 : static_cast<uint64_t>(n) * sizeof(float), 0};
+}
+
+Work matrix_work(const quant::Matrix& matrix) noexcept {
+  if (matrix.data == nullptr) return {};
+  return {matrix.bytes(),
+          2 * static_cast<uint64_t>(matrix.n_rows) * static_cast<uint64_t>(matrix.n_cols)};
+}
+
+Work linear_work(const Linear& linear) noexcept {
+  return matrix_work(linear.weight) + vector_work(linear.bias, linear.weight.n_rows);
+}
+
+Work attention_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
+  const bool is_per_head = config.qk_norm != QkNorm::row_before_rope;
+  return linear_work(layer.q) + linear_work(layer.k) + linear_work(layer.v) +
+         linear_work(layer.attn_output) +
+         vector_work(layer.q_norm, is_per_head ? config.d_key : config.q_width()) +
+         vector_work(layer.k_norm, is_per_head ? config.d_key : config.k_width());
+}
+
+Work ffn_work(const LayerConfig& config, const LayerWeights& layer, int64_t d_model) noexcept {
+  const Work expert =
+      matrix_work(layer.gate.first) + matrix_work(layer.up.first) + matrix_work(layer.down.first);
+  const auto n_experts = static_cast<uint64_t>(config.router.n_experts);
+  const auto n_active = static_cast<uint64_t>(config.router.n_active);
+  const auto width = static_cast<uint64_t>(d_model);
+  const Work router = {n_experts * width * sizeof(float), 2 * n_experts * width};
+  return router + vector_work(layer.router_bias, config.router.n_experts) +
+         vector_work(layer.selection_bias, config.router.n_experts) + n_active * expert +
+         matrix_work(layer.shared_gate) + matrix_work(layer.shared_up) +
+         matrix_work(layer.shared_down) + vector_work(layer.shared_router, d_model);
+}
+
+}  // namespace
+
+TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
+                     size_t cache_element_bytes) noexcept {
+  TokenWork work;
+  work.body.bytes = quant::row_bytes(weights.token_embd.format, weights.token_embd.n_cols);
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    const LayerConfig& layer = config.layers[i];
+    const LayerWeights& tensors = weights.layers[i];
+    work.body = work.body + vector_work(tensors.attn_norm, config.d_model) +
+                attention_work(layer, tensors) + vector_work(tensors.ffn_norm, config.d_model) +
+                ffn_work(layer, tensors, config.d_model);
+    const auto cached = static_cast<uint64_t>(layer.k_width() + layer.v_width());
+    const auto multiplied = static_cast<uint64_t>(layer.q_width() + layer.mixed_width());
+    work.position = work.position + Work{cached * cache_element_bytes, 2 * multiplied};
+  }
+  work.head = vector_work(weights.output_norm, config.d_model) + linear_work(weights.output);
+  return work;
+}
+
+Work TokenWork::decode(int64_t n_positions) const noexcept {
+  return body + head + static_cast<uint64_t>(n_positions) * position;
+}
+
+uint64_t TokenWork::prefill_ops(int64_t first, int64_t n_tokens) const noexcept {
+  if (n_tokens == 0) return 0;
+  const auto n = static_cast<uint64_t>(n_tokens);
+  // Token i of n sees first + i + 1 positions.
+  const uint64_t n_visible = n * static_cast<uint64_t>(first) + n * (n + 1) / 2;
+  return n * body.ops + n_visible * position.ops + head.ops;
+}
+
+}  // namespace larder::runtime

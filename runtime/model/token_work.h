@@ -1,0 +1,39 @@
+// What a token costs: the bytes it makes a machine read and the operations it asks for. The one
+// definition that figures of speed are derived from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/model/model_config.h"
+#include "runtime/model/weights.h"
+
+namespace larder::runtime {
+
+// A multiplication and an addition are two operations. Norms, rotations and activation functions
+// count bytes but no operations: they are no part of any matrix product.
+struct Work {
+  uint64_t bytes = 0;
+  uint64_t ops = 0;
+
+  friend Work operator+(Work a, Work b) noexcept { return {a.bytes + b.bytes, a.ops + b.ops}; }
+  friend Work operator*(uint64_t n, Work a) noexcept { return {n * a.bytes, n * a.ops}; }
+};
+
+struct TokenWork {
+  Work body;      // its embedding row and the weights of every layer; of experts the active ones
+  Work head;      // from the last layer's output to logits
+  Work position;  // attention over one visible position, in all layers
+
+  // One token that sees `n_positions` (itself included) and wants logits, with nothing shared with
+  // other tokens: a step of decoding.
+  Work decode(int64_t n_positions) const noexcept;
+  // The operations of tokens at positions [first, first + n_tokens), the last of which wants
+  // logits. Bytes depend on how many tokens meet in an expert, so there are none here.
+  uint64_t prefill_ops(int64_t first, int64_t n_tokens) const noexcept;
+};
+
+TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
+                     size_t cache_element_bytes) noexcept;
+
+}  // namespace larder::runtime

@@ -1,0 +1,192 @@
+#include "runtime/model/weights.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "runtime/model/tensor_binder.h"
+#include "runtime/model/tensor_schema.h"
+
+namespace larder::runtime {
+namespace {
+
+Dims model_dims(const ModelConfig& config) {
+  Dims dims;
+  dims.set(Dim::d_model, config.d_model);
+  dims.set(Dim::n_vocab, config.n_vocab);
+  dims.set(Dim::n_rot_pairs, config.rope.n_rot / 2);
+  return dims;
+}
+
+Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
+  Dims dims = model_dims(config);
+  dims.set(Dim::d_key, layer.d_key);
+  dims.set(Dim::q_width, layer.q_width());
+  dims.set(Dim::k_width, layer.k_width());
+  dims.set(Dim::v_width, layer.v_width());
+  dims.set(Dim::qkv_width, layer.q_width() + layer.k_width() + layer.v_width());
+  dims.set(Dim::mixed_width, layer.mixed_width());
+  dims.set(Dim::d_ff, layer.d_ff);
+  dims.set(Dim::d_ff_shared, layer.d_ff_shared);
+  dims.set(Dim::n_experts, layer.router.n_experts);
+  return dims;
+}
+
+// Which parts a layer has: by its configuration, and by the tensors that are there.
+class Parts {
+ public:
+  Parts(const TensorBinder& binder, const std::string& prefix, const LayerConfig& layer)
+      : is_moe_(layer.is_moe()),
+        is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
+        is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
+        is_shared_(layer.shared != SharedExpert::none ||
+                   binder.has(prefix + "ffn_up_shexp.weight")),
+        qk_norm_(layer.qk_norm) {}
+
+  bool has(Part part) const noexcept {
+    switch (part) {
+      case Part::always:
+        return true;
+      case Part::split_qkv:
+        return !is_fused_qkv_;
+      case Part::fused_qkv:
+        return is_fused_qkv_;
+      case Part::head_qk_norm:
+        return qk_norm_ == QkNorm::head_before_rope || qk_norm_ == QkNorm::head_after_rope;
+      case Part::row_qk_norm:
+        return qk_norm_ == QkNorm::row_before_rope;
+      case Part::routed:
+        return is_moe_;
+      case Part::split_gate_up:
+        return is_moe_ && !is_fused_gate_up_;
+      case Part::fused_gate_up:
+        return is_moe_ && is_fused_gate_up_;
+      case Part::dense:
+        return !is_moe_;
+      case Part::shared:
+        return is_moe_ && is_shared_;
+    }
+    return false;
+  }
+  // Why a tensor of an absent part cannot be ignored.
+  Status refusal(Part part, const std::string& name) const {
+    const bool is_of_experts = !is_moe_ && (part == Part::routed || part == Part::split_gate_up ||
+                                            part == Part::fused_gate_up || part == Part::shared);
+    if (is_of_experts)
+      return Status(Cause::hyper_parameter,
+                    "is there, but by its metadata (expert_count, leading_dense_block_count) this "
+                    "layer has no experts",
+                    "tensor " + name);
+    return Status(Cause::unsupported, "this architecture has no such step here", "tensor " + name);
+  }
+
+ private:
+  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_;
+  QkNorm qk_norm_;
+};
+
+Linear rows_of(const Linear& from, int32_t first, int32_t n) {
+  Linear out = from;
+  out.weight.data +=
+      quant::row_bytes(from.weight.format, from.weight.n_cols) * static_cast<size_t>(first);
+  out.weight.n_rows = n;
+  if (from.bias) out.bias = from.bias + first;
+  return out;
+}
+
+// Fused tensors hold their parts' rows one behind another: q, k, v; gate, up.
+void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
+  if (tensors.qkv.weight.data) {
+    const int32_t q = layer.q_width(), k = layer.k_width();
+    tensors.q = rows_of(tensors.qkv, 0, q);
+    tensors.k = rows_of(tensors.qkv, q, k);
+    tensors.v = rows_of(tensors.qkv, q + k, layer.v_width());
+  }
+  if (tensors.gate_up.n_experts > 0) {
+    tensors.gate = tensors.up = tensors.gate_up;
+    tensors.gate.first.n_rows = tensors.up.first.n_rows = layer.d_ff;
+    tensors.up.first.data += tensors.gate.first.bytes();
+  }
+}
+
+Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, LayerConfig& layer,
+                  LayerWeights& weights) {
+  const std::string prefix = "blk." + std::to_string(index) + ".";
+  const Parts parts(binder, prefix, layer);
+  Dims dims = layer_dims(config, layer);
+  LayerTensors tensors;
+  for (const TensorRow<LayerTensors>& row : layer_tensors()) {
+    if (!parts.has(row.part)) continue;
+    const std::string name = prefix + std::string(row.name);
+    if (Status status = binder.bind(row, name, dims, tensors); !status.ok()) return status;
+  }
+  for (const TensorRow<LayerTensors>& row : layer_tensors()) {
+    const std::string name = prefix + std::string(row.name);
+    if (binder.has(name) && !binder.is_used(name)) return parts.refusal(row.part, name);
+  }
+  layer.d_ff = static_cast<int32_t>(dims.get(Dim::d_ff));
+  layer.d_ff_shared = static_cast<int32_t>(dims.get(Dim::d_ff_shared));
+  if (!parts.has(Part::dense) && !parts.has(Part::shared))
+    layer.shared = SharedExpert::none;
+  else
+    layer.shared = tensors.shared_router ? SharedExpert::sigmoid_gated : SharedExpert::plain;
+  split_fused(layer, tensors);
+  weights = tensors;
+  return {};
+}
+
+// Blocks behind the last layer predict further tokens (multi-token prediction); they are not run.
+bool is_of_skipped_block(std::string_view name, int64_t n_layers) {
+  if (!name.starts_with("blk.")) return false;
+  int64_t block = -1;
+  std::from_chars(name.data() + 4, name.data() + name.size(), block);
+  return block >= n_layers;
+}
+
+Status check_factors(const float* factors, int32_t n, const char* name) {
+  for (int32_t i = 0; factors && i < n; ++i)
+    if (!std::isfinite(factors[i]) || factors[i] <= 0)
+      return Status(Cause::numeric, "holds a value that is not positive and finite",
+                    "tensor " + std::string(name));
+  return {};
+}
+
+Status check_rope(const ModelConfig& config, const ModelWeights& weights) {
+  const int32_t n = config.rope.n_rot / 2;
+  if (config.rope.scaling == RopeScaling::longrope &&
+      (!weights.rope_factors_long || !weights.rope_factors_short))
+    return Status(Cause::missing, "required by rope.scaling.type longrope and absent",
+                  weights.rope_factors_long ? "tensor rope_factors_short.weight"
+                                            : "tensor rope_factors_long.weight");
+  if (Status s = check_factors(weights.rope_freqs, n, "rope_freqs.weight"); !s.ok()) return s;
+  if (Status s = check_factors(weights.rope_factors_long, n, "rope_factors_long.weight"); !s.ok())
+    return s;
+  return check_factors(weights.rope_factors_short, n, "rope_factors_short.weight");
+}
+
+}  // namespace
+
+Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config) {
+  ModelWeights weights;
+  TensorBinder binder(file, weights.converted);
+  Dims dims = model_dims(config);
+  for (const TensorRow<ModelWeights>& row : model_tensors())
+    if (Status s = binder.bind(row, std::string(row.name), dims, weights); !s.ok()) return s;
+  config.n_vocab = static_cast<int32_t>(dims.get(Dim::n_vocab));
+  config.is_tied = weights.output.weight.data == nullptr;
+  if (config.is_tied) weights.output.weight = weights.token_embd;
+  if (Status status = check_rope(config, weights); !status.ok()) return status;
+
+  weights.layers.resize(config.layers.size());
+  for (int i = 0; i < config.n_layers(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    Status status = bind_layer(binder, config, i, config.layers[at], weights.layers[at]);
+    if (!status.ok()) return status;
+  }
+  Result<std::vector<std::string>> warnings =
+      binder.leftovers(is_of_skipped_block, config.n_layers());
+  if (!warnings) return warnings.status();
+  weights.warnings = std::move(*warnings);
+  return weights;
+}
+
+}  // namespace larder::runtime

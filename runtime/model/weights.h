@@ -1,0 +1,73 @@
+// A model's weights as the forward pass reads them: views into the file. What a file lacks is null,
+// and the step that would use it does not exist.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/gguf/gguf_reader.h"
+#include "formats/status.h"
+#include "quant/grouped_matmul.h"
+#include "runtime/model/model_config.h"
+
+namespace larder::runtime {
+
+// A matrix and what is added to its results; bias may be null.
+struct Linear {
+  quant::Matrix weight;
+  const float* bias = nullptr;  // [weight.n_rows]
+};
+
+// The same matrix of every routed expert: one slab behind another.
+struct ExpertStack {
+  quant::Matrix first;      // expert 0
+  size_t stride_bytes = 0;  // from expert to expert
+  int32_t n_experts = 0;
+
+  // REQUIRES: 0 <= expert < n_experts
+  quant::Matrix expert(int32_t index) const noexcept {
+    quant::Matrix one = first;
+    one.data += stride_bytes * static_cast<size_t>(index);
+    return one;
+  }
+};
+
+struct LayerWeights {
+  const float* attn_norm = nullptr;  // [d_model]
+  Linear q, k, v, attn_output;
+  const float* q_norm = nullptr;  // [d_key] or [q_width]
+  const float* k_norm = nullptr;  // [d_key] or [k_width]
+
+  const float* ffn_norm = nullptr;        // [d_model]
+  const float* router = nullptr;          // [n_experts][d_model]
+  const float* router_bias = nullptr;     // [n_experts], part of the logits
+  const float* selection_bias = nullptr;  // [n_experts], of the choice alone
+  ExpertStack gate, up, down;
+  quant::Matrix shared_gate, shared_up, shared_down;  // a dense layer's FFN is here
+  const float* shared_router = nullptr;               // [d_model], the shared expert's own gate
+};
+
+struct ModelWeights {
+  quant::Matrix token_embd;  // [n_vocab][d_model]
+  const float* output_norm = nullptr;
+  Linear output;  // [n_vocab][d_model]; token_embd where tied
+  // Divisors of the rotation frequencies, [n_rot / 2].
+  const float* rope_freqs = nullptr;
+  const float* rope_factors_long = nullptr;
+  const float* rope_factors_short = nullptr;
+  std::vector<LayerWeights> layers;
+
+  // Vectors that the file does not hold as aligned float32; the pointers above may lead here.
+  std::vector<std::unique_ptr<float[]>> converted;
+  // Tensors that nothing reads, one sentence each.
+  std::vector<std::string> warnings;
+};
+
+// Finds every tensor that the configuration asks for, checks presence, type and shape, and fills
+// in the widths that only tensors know. Reads no matrix. Errors: `missing`, `shape`, `tensor_type`,
+// `hyper_parameter`, `unsupported`, `numeric` (rotation factors), naming the tensor.
+Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config);
+
+}  // namespace larder::runtime
