@@ -10,6 +10,7 @@
 #include "formats/status.h"
 #include "quant/kernel_set.h"
 #include "runtime/model/model_config.h"
+#include "runtime/session/anonymous_memory.h"
 
 namespace larder::runtime {
 
@@ -38,12 +39,35 @@ class SequenceState {
   // REQUIRES: n_positions() + n <= capacity().
   void advance(int32_t n) noexcept { n_positions_ += n; }
 
-  size_t bytes() const noexcept;
+  // Makes this hold what `other` holds; its cost is other.n_positions() vectors of every layer.
+  // REQUIRES: both of the same model and type; other.n_positions() <= capacity().
+  void copy_from(const SequenceState& other) noexcept;
+
+  size_t bytes() const noexcept { return memory_.bytes(); }
+  // Exactly what create() allocates; SIZE_MAX if no machine can have it.
   static size_t bytes_for(const ModelConfig& config, int32_t capacity, CacheType type) noexcept;
 
  private:
   SequenceState() = default;
-  struct LayerCache;
+
+  // [kv head][position][d]: what one attention task reads is one contiguous run.
+  struct LayerCache {
+    std::byte* keys = nullptr;
+    std::byte* values = nullptr;
+    int32_t n_kv_heads = 0, d_key = 0, d_value = 0;
+  };
+  static std::vector<LayerCache> lay_out(const ModelConfig& config, int32_t capacity,
+                                         size_t element_bytes, Arena& arena);
+  size_t element_bytes() const noexcept { return type_ == CacheType::f16 ? 2 : 4; }
+  size_t index(int kv_head, int32_t position, int32_t width) const noexcept {
+    return (static_cast<size_t>(kv_head) * static_cast<size_t>(capacity_) +
+            static_cast<size_t>(position)) *
+           static_cast<size_t>(width);
+  }
+  void put(const quant::KernelSet& kernels, std::byte* cache, size_t at, const float* x,
+           int32_t n) noexcept;
+
+  AnonymousMemory memory_;
   std::vector<LayerCache> layers_;
   int32_t n_positions_ = 0, capacity_ = 0;
   CacheType type_ = CacheType::f16;
