@@ -10,6 +10,7 @@
 #include "formats/status.h"
 #include "quant/grouped_matmul.h"
 #include "quant/kernel_set.h"
+#include "runtime/experts/expert_store.h"
 #include "runtime/model/model.h"
 #include "runtime/session/sequence_state.h"
 
@@ -41,10 +42,12 @@ struct ForwardOptions {
   quant::Arithmetic arithmetic = quant::Arithmetic::integer;
   // performance
   int n_threads = 1;
-  int32_t max_rows = 512;                     // rows of one call
-  int32_t max_logits = 1;                     // of them, how many may want logits
-  int32_t max_positions = 0;                  // longest sequence; sizes the attention scratch
+  int32_t max_rows = 512;  // rows of one call
+  int32_t max_logits = 1;  // of them, how many may want logits
+  int32_t max_positions =
+      0;  // longest sequence, 0: the trained context; decides LongRoPE's factors
   const quant::KernelSet* kernels = nullptr;  // null: the best of this machine
+  std::shared_ptr<ExpertStore> experts;       // null: where the mapped file has them
 };
 
 class Forward {
@@ -55,9 +58,9 @@ class Forward {
   ~Forward();
 
   // Appends the rows to their sequences. On success logits(i) holds the logits of the i-th row that
-  // wanted them. Errors: `context_full`, `numeric` (names the layer), `cancelled`,
-  // `invalid_argument` (token id out of range, positions that do not continue the sequence). After
-  // an error every sequence holds what it held before.
+  // wanted them. At most max_rows sequences, each once. Errors: `context_full`, `numeric` (names
+  // the layer), `cancelled`, `invalid_argument` (token id out of range, positions that do not
+  // continue the sequence). After an error every sequence holds what it held before.
   Status run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
              const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
 

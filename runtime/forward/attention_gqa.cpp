@@ -1,0 +1,113 @@
+#include "runtime/forward/attention_gqa.h"
+
+namespace larder::runtime {
+namespace {
+
+// One kind of a layer's heads in one row: q, or k.
+struct Heads {
+  float* x;  // [n][width]
+  int32_t n, width;
+  const float* norm;  // [width] or [n * width]
+};
+
+void norm_and_rotate(const LayerStep& layer, int64_t row, const Heads& heads) noexcept {
+  const Pass& pass = layer.pass;
+  const quant::VectorKernels& kernels = pass.vector();
+  const float epsilon = pass.config.norm_epsilon;
+  const RopeConfig& rope = pass.config.rope;
+  const auto rotate =
+      rope.layout == RopeLayout::halves ? kernels.rope_halves : kernels.rope_adjacent;
+  const float* cos = pass.space.cos + row * pass.rope.n_pairs();
+  const float* sin = pass.space.sin + row * pass.rope.n_pairs();
+
+  if (layer.config.qk_norm == QkNorm::row_before_rope)
+    kernels.rms_norm(heads.x, heads.norm, epsilon, int64_t{heads.n} * heads.width, heads.x);
+  for (int32_t h = 0; h < heads.n; ++h) {
+    float* head = heads.x + int64_t{h} * heads.width;
+    if (layer.config.qk_norm == QkNorm::head_before_rope)
+      kernels.rms_norm(head, heads.norm, epsilon, heads.width, head);
+    rotate(head, cos, sin, rope.n_rot);
+    if (layer.config.qk_norm == QkNorm::head_after_rope)
+      kernels.rms_norm(head, heads.norm, epsilon, heads.width, head);
+  }
+}
+
+void add_bias(const quant::VectorKernels& kernels, const Linear& linear, float* row) noexcept {
+  if (linear.bias) kernels.add(row, linear.bias, linear.weight.n_rows);
+}
+
+// Biases, norms and rotation of a row's projections; then its keys and values are remembered.
+void finish_projections(const LayerStep& layer, int64_t row) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerConfig& config = layer.config;
+  float* q = pass.space.q + row * config.q_width();
+  float* k = pass.space.k + row * config.k_width();
+  float* v = pass.space.v + row * config.v_width();
+  add_bias(pass.vector(), layer.weights.q, q);
+  add_bias(pass.vector(), layer.weights.k, k);
+  add_bias(pass.vector(), layer.weights.v, v);
+  norm_and_rotate(layer, row, {q, config.n_heads, config.d_key, layer.weights.q_norm});
+  norm_and_rotate(layer, row, {k, config.n_kv_heads, config.d_key, layer.weights.k_norm});
+  for (int32_t h = 0; h < config.n_kv_heads; ++h)
+    pass.sequence_of(row).store(pass.kernels, layer.index, h, pass.position_of(row),
+                                k + int64_t{h} * config.d_key, v + int64_t{h} * config.d_value);
+}
+
+void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerConfig& config = layer.config;
+  const SequenceState& sequence = pass.sequence_of(row);
+  const int32_t n_queries = config.n_heads / config.n_kv_heads;
+  const int64_t first_head = int64_t{kv_head} * n_queries;
+  quant::AttentionArgs args;
+  args.q = pass.space.q + row * config.q_width() + first_head * config.d_key;
+  args.q_stride = static_cast<size_t>(config.d_key);
+  args.out = pass.space.mixed.row(row) + first_head * config.d_value;
+  args.out_stride = static_cast<size_t>(config.d_value);
+  args.keys = sequence.keys(layer.index, kv_head);
+  args.values = sequence.values(layer.index, kv_head);
+  args.n_queries = n_queries;
+  args.d_key = config.d_key;
+  args.d_value = config.d_value;
+  args.last = pass.position_of(row);
+  args.scale = config.attention_scale;
+  pass.vector().attend(args);
+}
+
+}  // namespace
+
+ActivationForms gqa_input_forms(const LayerStep& layer) noexcept {
+  const LayerWeights& w = layer.weights;
+  return forms_for({w.q.weight, w.k.weight, w.v.weight}, layer.pass.matmul.arithmetic);
+}
+
+void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerWeights& w = layer.weights;
+  const Workspace& space = pass.space;
+  const int32_t n = pass.n_rows();
+
+  const quant::MatmulJob projections[] = {multiply(pass, w.q.weight, space.input, n, space.q),
+                                          multiply(pass, w.k.weight, space.input, n, space.k),
+                                          multiply(pass, w.v.weight, space.input, n, space.v)};
+  quant::grouped_matmul(team, pass.matmul, projections);
+  team.for_each(n, [&](int64_t row) { finish_projections(layer, row); });
+
+  const int32_t n_kv = layer.config.n_kv_heads;
+  team.for_each(int64_t{n} * n_kv, [&](int64_t item) {
+    attend_heads(layer, item / n_kv, static_cast<int32_t>(item % n_kv));
+  });
+
+  const ActivationForms forms = forms_for({w.attn_output.weight}, pass.matmul.arithmetic);
+  team.for_each(n, [&](int64_t row) {
+    space.mixed.round(pass.vector(), row, layer.config.mixed_width(), forms);
+  });
+  const quant::MatmulJob output[] = {
+      multiply(pass, w.attn_output.weight, space.mixed, n, space.branch)};
+  quant::grouped_matmul(team, pass.matmul, output);
+  if (w.attn_output.bias)
+    team.for_each(n,
+                  [&](int64_t row) { add_bias(pass.vector(), w.attn_output, pass.branch(row)); });
+}
+
+}  // namespace larder::runtime

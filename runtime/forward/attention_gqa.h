@@ -1,0 +1,15 @@
+// Grouped-query attention: several query heads share one key and value head.
+#pragma once
+
+#include "quant/parallel.h"
+#include "runtime/forward/pass.h"
+
+namespace larder::runtime {
+
+// The forms in which attention reads its normed input.
+ActivationForms gqa_input_forms(const LayerStep& layer) noexcept;
+
+// space.input -> space.branch. Stores the rows' keys and values in their sequences.
+void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept;
+
+}  // namespace larder::runtime

@@ -1,0 +1,149 @@
+#include "runtime/forward/forward.h"
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+
+#include "quant/dispatch.h"
+#include "runtime/forward/layer_stack.h"
+#include "runtime/forward/pass.h"
+#include "runtime/session/anonymous_memory.h"
+
+namespace larder::runtime {
+void ForwardObserver::layer_output(int, const float*, int, int) {}
+void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
+
+struct Forward::Impl {
+  Impl(std::shared_ptr<const Model> from, const ForwardOptions& with)
+      : model(std::move(from)),
+        options(with),
+        rope(model->config().rope,
+             rope_factors(
+                 model->config(), model->weights(),
+                 with.max_positions > 0 ? with.max_positions : model->config().context_length)),
+        parallel(with.n_threads) {
+    if (!options.experts) options.experts = make_mapped_expert_store(model->weights());
+    if (!options.kernels) options.kernels = &quant::best_kernels();
+  }
+
+  Status allocate();
+  Status check(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
+  Status check_row(const TokenRow& row, std::span<SequenceState* const> sequences);
+
+  std::shared_ptr<const Model> model;
+  ForwardOptions options;
+  RopeAngles rope;
+  quant::Parallel parallel;
+  AnonymousMemory memory;
+  Workspace space;
+  int32_t n_logits = 0;  // of the last run
+};
+
+Status Forward::Impl::allocate() {
+  const WorkspaceSizes sizes(model->config(), model->weights(), *options.kernels,
+                             options.arithmetic, options.max_rows, options.max_logits,
+                             options.n_threads);
+  Arena measure;
+  space.lay_out(measure, sizes);
+  if (measure.overflows())
+    return Status(Cause::out_of_memory, "no machine has buffers for so many rows");
+  Result<AnonymousMemory> allocated =
+      AnonymousMemory::allocate(measure.bytes(), "the buffers of the forward pass");
+  if (!allocated) return allocated.status();
+  memory = std::move(*allocated);
+  Arena place(memory.data());
+  space.lay_out(place, sizes);
+  space.connect();
+  return {};
+}
+
+// The row continues what its sequence will hold by then (space.sequence_lengths).
+Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* const> sequences) {
+  if (row.sequence < 0 || static_cast<size_t>(row.sequence) >= sequences.size())
+    return Status(Cause::invalid_argument, "a row names a sequence that is not there");
+  if (row.token < 0 || row.token >= model->config().n_vocab)
+    return Status(Cause::invalid_argument, "token id " + std::to_string(row.token) +
+                                               " is outside the vocabulary of " +
+                                               std::to_string(model->config().n_vocab));
+  int32_t& length = space.sequence_lengths[row.sequence];
+  if (row.position != length)
+    return Status(Cause::invalid_argument, "position " + std::to_string(row.position) +
+                                               " does not continue a sequence of " +
+                                               std::to_string(length));
+  int32_t capacity = sequences[static_cast<size_t>(row.sequence)]->capacity();
+  if (options.max_positions > 0) capacity = std::min(capacity, options.max_positions);
+  if (row.position >= capacity)
+    return Status(Cause::context_full,
+                  "the sequence has no room behind " + std::to_string(capacity) + " tokens");
+  ++length;
+  return {};
+}
+
+Status Forward::Impl::check(std::span<const TokenRow> rows,
+                            std::span<SequenceState* const> sequences) {
+  const auto max_rows = static_cast<size_t>(options.max_rows);
+  if (rows.size() > max_rows || sequences.size() > max_rows)
+    return Status(Cause::invalid_argument,
+                  "more rows or sequences than the " + std::to_string(max_rows) + " of a batch");
+  for (size_t i = 0; i < sequences.size(); ++i)
+    space.sequence_lengths[i] = sequences[i]->n_positions();
+  n_logits = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (Status status = check_row(rows[i], sequences); !status.ok()) return status;
+    if (!rows[i].wants_logits) continue;
+    if (n_logits == options.max_logits)
+      return Status(Cause::invalid_argument, "more rows want logits than there is room for");
+    space.logit_rows[n_logits++] = static_cast<int32_t>(i);
+  }
+  return {};
+}
+
+Forward::Forward(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Forward::~Forward() = default;
+
+Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> model,
+                                                 const ForwardOptions& options) {
+  if (options.n_threads < 1 || options.max_rows < 1 || options.max_logits < 0 ||
+      options.max_logits > options.max_rows || options.max_positions < 0)
+    return Status(Cause::invalid_argument,
+                  "a forward pass needs a thread, a row, and no more logits than rows");
+  auto impl = std::make_unique<Impl>(std::move(model), options);
+  if (Status status = impl->allocate(); !status.ok()) return status;
+  return std::unique_ptr<Forward>(new Forward(std::move(impl)));
+}
+
+Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
+                    const std::atomic<bool>* cancel, ForwardObserver* observer) {
+  Impl& impl = *impl_;
+  if (Status status = impl.check(rows, sequences); !status.ok()) return status;
+  if (rows.empty()) return {};
+  const quant::KernelSet& kernels = *impl.options.kernels;
+  Pass pass(PassInputs{.config = impl.model->config(),
+                       .weights = impl.model->weights(),
+                       .kernels = kernels,
+                       .matmul = {&kernels, impl.options.arithmetic, impl.space.scratch},
+                       .rope = impl.rope,
+                       .space = impl.space,
+                       .experts = *impl.options.experts,
+                       .rows = rows,
+                       .sequences = sequences,
+                       .n_logits = impl.n_logits,
+                       .observer = observer,
+                       .cancel = cancel});
+  impl.parallel.run([&](quant::Team& team) { run_layers(team, pass); });
+  if (!pass.status.ok()) return pass.status;
+  for (size_t i = 0; i < sequences.size(); ++i)
+    sequences[i]->advance(impl.space.sequence_lengths[i] - sequences[i]->n_positions());
+  return {};
+}
+
+const float* Forward::logits(int index) const noexcept {
+  assert(index >= 0 && index < impl_->n_logits);
+  return impl_->space.logits + static_cast<int64_t>(index) * impl_->model->config().n_vocab;
+}
+
+const ForwardOptions& Forward::options() const noexcept { return impl_->options; }
+
+size_t Forward::bytes() const noexcept { return impl_->memory.bytes(); }
+
+}  // namespace larder::runtime

@@ -1,0 +1,156 @@
+#include "runtime/forward/layer_stack.h"
+
+#include <string>
+
+#include "runtime/forward/attention_gqa.h"
+#include "runtime/forward/moe_block.h"
+
+namespace larder::runtime {
+namespace {
+
+void norm_row(const Pass& pass, const float* x, const float* weight, int64_t row,
+              ActivationForms forms) noexcept {
+  float* out = pass.space.input.row(row);
+  switch (pass.config.norm) {
+    case NormKind::rms:
+      pass.vector().rms_norm(x, weight, pass.config.norm_epsilon, pass.config.d_model, out);
+  }
+  pass.space.input.round(pass.vector(), row, pass.config.d_model, forms);
+}
+
+// stream -> input, in the forms that the next step reads.
+void norm(quant::Team& team, const Pass& pass, const float* weight,
+          ActivationForms forms) noexcept {
+  team.for_each(pass.n_rows(),
+                [&](int64_t row) { norm_row(pass, pass.stream(row), weight, row, forms); });
+}
+
+// stream += branch.
+void add_branch(quant::Team& team, Pass& pass) noexcept {
+  const int32_t d_model = pass.config.d_model;
+  const float scale = pass.config.residual_scale;
+  team.for_each(pass.n_rows(), [&](int64_t row) {
+    if (scale == 1)
+      pass.vector().add(pass.stream(row), pass.branch(row), d_model);
+    else
+      pass.vector().add_scaled(pass.stream(row), scale, pass.branch(row), d_model);
+    if (!pass.vector().all_finite(pass.stream(row), d_model)) pass.bad_stream.raise(row);
+  });
+}
+
+std::string at_row(const Pass& pass, int64_t row) {
+  const TokenRow& token = pass.rows[static_cast<size_t>(row)];
+  return "token " + std::to_string(token.token) + " at position " + std::to_string(token.position);
+}
+
+Status not_finite(const Pass& pass, const RowFlag& flag, const char* what, std::string subject) {
+  return Status(Cause::numeric, std::string(what) + " not finite for " + at_row(pass, flag.row()),
+                std::move(subject));
+}
+
+// Decides on one thread whether the pass goes on behind a layer.
+void look_at(const LayerStep& layer) noexcept {
+  Pass& pass = layer.pass;
+  const std::string prefix = "blk." + std::to_string(layer.index) + ".";
+  if (pass.status.ok()) {
+    if (pass.bad_router.is_raised())
+      pass.status = not_finite(pass, pass.bad_router, "router logits are",
+                               "tensor " + prefix + "ffn_gate_inp.weight");
+    else if (pass.bad_stream.is_raised())
+      pass.status = not_finite(pass, pass.bad_stream, "the layer's output is",
+                               "layer " + std::to_string(layer.index));
+    else if (pass.cancel && pass.cancel->load(std::memory_order_relaxed))
+      pass.status = Status(Cause::cancelled, "cancelled");
+  }
+  pass.stops = !pass.status.ok();
+  if (!pass.stops && pass.observer)
+    pass.observer->layer_output(layer.index, pass.space.stream, pass.n_rows(), pass.config.d_model);
+}
+
+void mix(quant::Team& team, const LayerStep& layer) noexcept {
+  switch (layer.config.mixer) {
+    case Mixer::gqa:
+      return attend_gqa(team, layer);
+  }
+}
+
+ActivationForms mixer_forms(const LayerStep& layer) noexcept {
+  switch (layer.config.mixer) {
+    case Mixer::gqa:
+      return gqa_input_forms(layer);
+  }
+  return 0;
+}
+
+void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
+  const auto at = static_cast<size_t>(index);
+  const LayerStep layer{pass, index, pass.config.layers[at], pass.weights.layers[at]};
+
+  norm(team, pass, layer.weights.attn_norm, mixer_forms(layer));
+  mix(team, layer);
+  add_branch(team, pass);
+
+  norm(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
+  choose_experts(team, layer);
+  run_experts(team, layer);
+  add_branch(team, pass);
+
+  team.once([&] { look_at(layer); });
+}
+
+// A token's row of the residual stream, and its rotation.
+void embed_row(Pass& pass, int64_t row) noexcept {
+  const quant::Matrix& table = pass.weights.token_embd;
+  const int32_t d_model = pass.config.d_model;
+  const auto token = static_cast<size_t>(pass.rows[static_cast<size_t>(row)].token);
+  float* out = pass.stream(row);
+  pass.vector().dequantize(
+      table.format, table.data + quant::row_bytes(table.format, d_model) * token, d_model, out);
+  if (pass.config.embedding_scale != 1)
+    pass.vector().scale(out, pass.config.embedding_scale, d_model);
+  if (!pass.vector().all_finite(out, d_model)) pass.bad_embedding.raise(row);
+  const int64_t at = row * pass.rope.n_pairs();
+  pass.rope.at(pass.position_of(row), pass.space.cos + at, pass.space.sin + at);
+}
+
+void embed(quant::Team& team, Pass& pass) noexcept {
+  team.for_each(pass.n_rows(), [&](int64_t row) { embed_row(pass, row); });
+  team.once([&] {
+    if (pass.bad_embedding.is_raised())
+      pass.status =
+          not_finite(pass, pass.bad_embedding, "the embedding is", "tensor token_embd.weight");
+    pass.stops = !pass.status.ok();
+  });
+}
+
+// Final norm and head, for the rows that want logits.
+void read_out(quant::Team& team, Pass& pass) noexcept {
+  if (pass.n_logits == 0) return;
+  const Linear& head = pass.weights.output;
+  const ActivationForms forms = forms_for({head.weight}, pass.matmul.arithmetic);
+  team.for_each(pass.n_logits, [&](int64_t i) {
+    norm_row(pass, pass.stream(pass.space.logit_rows[i]), pass.weights.output_norm, i, forms);
+  });
+  const quant::MatmulJob job[] = {
+      multiply(pass, head.weight, pass.space.input, pass.n_logits, pass.space.logits)};
+  quant::grouped_matmul(team, pass.matmul, job);
+
+  const int32_t n_vocab = pass.config.n_vocab;
+  team.for_each(pass.n_logits, [&](int64_t i) {
+    float* logits = pass.space.logits + i * n_vocab;
+    if (head.bias) pass.vector().add(logits, head.bias, n_vocab);
+    if (pass.config.logit_divisor != 1)
+      pass.vector().scale(logits, 1 / pass.config.logit_divisor, n_vocab);
+    if (!pass.vector().all_finite(logits, n_vocab)) pass.bad_logits.raise(pass.space.logit_rows[i]);
+  });
+}
+
+}  // namespace
+
+void run_layers(quant::Team& team, Pass& pass) noexcept {
+  embed(team, pass);
+  for (int i = 0; i < pass.config.n_layers() && !pass.stops; ++i) run_layer(team, pass, i);
+  if (!pass.stops) read_out(team, pass);
+}
+
+}  // namespace larder::runtime

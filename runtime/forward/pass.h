@@ -1,0 +1,90 @@
+// One call of the forward pass, as its steps see it. Steps are functions that every thread of the
+// team runs; a step begins and ends with all of them together.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "formats/status.h"
+#include "quant/parallel.h"
+#include "runtime/experts/expert_store.h"
+#include "runtime/forward/expert_wave.h"
+#include "runtime/forward/forward.h"
+#include "runtime/forward/rope.h"
+#include "runtime/forward/workspace.h"
+#include "runtime/model/model.h"
+
+namespace larder::runtime {
+
+// The lowest row at which something was noticed, whichever thread noticed it first.
+class RowFlag {
+ public:
+  void raise(int64_t row) noexcept {
+    int64_t seen = row_.load(std::memory_order_relaxed);
+    while (row < seen && !row_.compare_exchange_weak(seen, row, std::memory_order_relaxed)) {
+    }
+  }
+  bool is_raised() const noexcept { return row() != kNone; }
+  int64_t row() const noexcept { return row_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr int64_t kNone = INT64_MAX;
+  std::atomic<int64_t> row_ = kNone;
+};
+
+struct PassInputs {
+  const ModelConfig& config;
+  const ModelWeights& weights;
+  const quant::KernelSet& kernels;
+  quant::MatmulContext matmul;
+  const RopeAngles& rope;
+  Workspace& space;
+  ExpertStore& experts;
+  std::span<const TokenRow> rows;
+  std::span<SequenceState* const> sequences;
+  int32_t n_logits = 0;  // rows that want them: space.logit_rows
+  ForwardObserver* observer = nullptr;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+struct Pass : PassInputs {
+  explicit Pass(const PassInputs& inputs) : PassInputs(inputs) {}
+
+  ExpertWave wave;
+
+  // What went wrong. Written by one thread at a time, or raised by any; looked at where the team
+  // decides whether to go on.
+  Status status;
+  RowFlag bad_embedding, bad_router, bad_stream, bad_logits;
+  bool stops = false;
+
+  const quant::VectorKernels& vector() const noexcept { return kernels.vector; }
+  int32_t n_rows() const noexcept { return static_cast<int32_t>(rows.size()); }
+  SequenceState& sequence_of(int64_t row) const noexcept {
+    return *sequences[static_cast<size_t>(rows[static_cast<size_t>(row)].sequence)];
+  }
+  int32_t position_of(int64_t row) const noexcept {
+    return rows[static_cast<size_t>(row)].position;
+  }
+  float* stream(int64_t row) const noexcept { return space.stream + row * config.d_model; }
+  float* branch(int64_t row) const noexcept { return space.branch + row * config.d_model; }
+};
+
+// A layer of a pass.
+struct LayerStep {
+  Pass& pass;
+  int index;
+  const LayerConfig& config;
+  const LayerWeights& weights;
+};
+
+// out[row] = input[row] . weight for all rows of `from`.
+inline quant::MatmulJob multiply(const Pass& pass, const quant::Matrix& weight,
+                                 const ActivationBuffer& from, int32_t n_rows, float* out) {
+  return {weight,
+          from.rows(quant::activation_for(weight.format, pass.matmul.arithmetic), 0, n_rows),
+          {out, static_cast<size_t>(weight.n_rows)}};
+}
+
+}  // namespace larder::runtime

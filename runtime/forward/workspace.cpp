@@ -1,0 +1,107 @@
+#include "runtime/forward/workspace.h"
+
+#include <algorithm>
+
+namespace larder::runtime {
+namespace {
+
+template <class T>
+void raise(T& most, T value) {
+  most = std::max(most, value);
+}
+
+}  // namespace
+
+WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& weights,
+                               const quant::KernelSet& kernels, quant::Arithmetic arithmetic,
+                               int32_t max_rows, int32_t max_logits, int threads)
+    : n_rows(static_cast<size_t>(max_rows)),
+      n_logits(static_cast<size_t>(max_logits)),
+      n_threads(static_cast<size_t>(threads)),
+      d_model(config.d_model),
+      n_vocab(config.n_vocab),
+      n_rot_pairs(config.rope.n_rot / 2) {
+  const auto see = [&](const quant::Matrix& matrix) {
+    if (!matrix.data) return;
+    forms |= forms_for({matrix}, arithmetic);
+    raise(scratch_bytes,
+          quant::matmul_scratch_bytes(kernels, matrix.format, matrix.n_cols, arithmetic));
+  };
+  see(weights.output.weight);
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const LayerConfig& layer = config.layers[i];
+    const LayerWeights& w = weights.layers[i];
+    raise(q_width, int64_t{layer.q_width()});
+    raise(k_width, int64_t{layer.k_width()});
+    raise(v_width, int64_t{layer.v_width()});
+    raise(mixed_width, int64_t{layer.mixed_width()});
+    raise(n_experts, int64_t{layer.router.n_experts});
+    raise(n_active, int64_t{layer.router.n_active});
+    raise(d_ff, int64_t{layer.d_ff});
+    raise(d_ff_shared, int64_t{layer.d_ff_shared});
+    for (const Linear* linear : {&w.q, &w.k, &w.v, &w.attn_output}) see(linear->weight);
+    for (const ExpertStack* stack : {&w.gate, &w.up, &w.down}) see(stack->first);
+    for (const quant::Matrix* matrix : {&w.shared_gate, &w.shared_up, &w.shared_down}) see(*matrix);
+  }
+}
+
+void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
+  const size_t n = sizes.n_rows;
+  const auto floats = [&](size_t rows, int64_t width) {
+    return arena.take<float>(rows * static_cast<size_t>(width));
+  };
+  stream = floats(n, sizes.d_model);
+  input.lay_out(arena, n, sizes.d_model, sizes.forms);
+  branch = floats(n, sizes.d_model);
+  q = floats(n, sizes.q_width);
+  k = floats(n, sizes.k_width);
+  v = floats(n, sizes.v_width);
+  mixed.lay_out(arena, n, sizes.mixed_width, sizes.forms);
+  cos = floats(n, sizes.n_rot_pairs);
+  sin = floats(n, sizes.n_rot_pairs);
+  lay_out_experts(arena, sizes);
+  logit_rows = arena.take<int32_t>(sizes.n_logits);
+  logits = floats(sizes.n_logits, sizes.n_vocab);
+  sequence_lengths = arena.take<int32_t>(n);
+
+  n_threads_ = sizes.n_threads;
+  scratch_bytes_ = (sizes.scratch_bytes + 63) / 64 * 64;
+  scratch_areas_ = arena.take<std::byte*>(n_threads_);
+  scratch_memory_ = arena.take<std::byte>(n_threads_ * scratch_bytes_);
+}
+
+void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexcept {
+  const size_t n = sizes.n_rows;
+  const auto n_experts = static_cast<size_t>(sizes.n_experts);
+  const auto d_model = static_cast<size_t>(sizes.d_model);
+  const size_t n_slots = n * static_cast<size_t>(sizes.n_active);
+  router_logits = arena.take<float>(n * n_experts);
+  router_scratch = arena.take<float>(sizes.n_threads * 2 * n_experts);
+  experts = arena.take<int32_t>(n_slots);
+  weights = arena.take<float>(n_slots);
+  slot_of = arena.take<int32_t>(n_slots);
+  first_slot = arena.take<int32_t>(n_experts + 1);
+  used = arena.take<int32_t>(n_experts);
+  for (const void**& pointers : gathered) pointers = arena.take<const void*>(n_slots);
+  hidden.lay_out(arena, n_slots, sizes.d_ff, sizes.forms);
+  up = arena.take<float>(n_slots * hidden.stride());
+  down = arena.take<float>(n_slots * d_model);
+  const size_t n_shared = sizes.d_ff_shared > 0 ? n : 0;
+  shared_hidden.lay_out(arena, n_shared, sizes.d_ff_shared, sizes.forms);
+  shared_up = arena.take<float>(n_shared * shared_hidden.stride());
+  shared_down = arena.take<float>(n_shared * d_model);
+  pins = arena.take<ExpertPin>(n_experts);
+  up_jobs = arena.take<quant::MatmulJob>(2 * (n_experts + 1));
+  down_jobs = arena.take<quant::MatmulJob>(n_experts + 1);
+}
+
+void Workspace::connect() noexcept {
+  input.connect();
+  mixed.connect();
+  hidden.connect();
+  shared_hidden.connect();
+  for (size_t i = 0; i < n_threads_; ++i) scratch_areas_[i] = scratch_memory_ + i * scratch_bytes_;
+  scratch = {scratch_areas_, n_threads_};
+}
+
+}  // namespace larder::runtime

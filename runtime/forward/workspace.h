@@ -1,0 +1,86 @@
+// Every buffer of a forward pass, sized once from configuration and batch. Measuring and placing
+// are the same walk over an Arena.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "quant/grouped_matmul.h"
+#include "quant/kernel_set.h"
+#include "runtime/experts/expert_store.h"
+#include "runtime/forward/activation_buffer.h"
+#include "runtime/model/model_config.h"
+#include "runtime/model/weights.h"
+
+namespace larder::runtime {
+
+// The largest of everything that a model's layers ask of a batch.
+struct WorkspaceSizes {
+  WorkspaceSizes(const ModelConfig& config, const ModelWeights& weights,
+                 const quant::KernelSet& kernels, quant::Arithmetic arithmetic, int32_t max_rows,
+                 int32_t max_logits, int n_threads);
+
+  size_t n_rows, n_logits, n_threads;
+  int64_t d_model, n_vocab, n_rot_pairs;
+  int64_t q_width = 0, k_width = 0, v_width = 0, mixed_width = 0;
+  int64_t n_experts = 0, n_active = 0, d_ff = 0, d_ff_shared = 0;
+  ActivationForms forms = 0;
+  size_t scratch_bytes = 0;  // of one thread
+};
+
+class Workspace {
+ public:
+  void lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept;
+  // Sets what points into the buffers. REQUIRES: laid out over memory.
+  void connect() noexcept;
+
+  // The residual stream, what a branch reads, and what it adds.
+  float* stream = nullptr;  // [n_rows][d_model], gapless
+  ActivationBuffer input;   // [n_rows][d_model], normed
+  float* branch = nullptr;  // [n_rows][d_model]
+
+  // attention
+  float* q = nullptr;      // [n_rows][q_width]
+  float* k = nullptr;      // [n_rows][k_width]
+  float* v = nullptr;      // [n_rows][v_width]
+  ActivationBuffer mixed;  // [n_rows][mixed_width]
+  float* cos = nullptr;    // [n_rows][n_rot / 2]
+  float* sin = nullptr;
+
+  // routing
+  float* router_logits = nullptr;   // [n_rows][n_experts]
+  float* router_scratch = nullptr;  // [n_threads][2 * n_experts]
+  int32_t* experts = nullptr;       // [n_rows][n_active], gapless for the layer's own n_active
+  float* weights = nullptr;         // [n_rows][n_active]
+
+  // Experts. A slot is one (row, chosen expert); slots are sorted by expert, then by row.
+  int32_t* slot_of = nullptr;     // [n_rows][n_active]: where a row's choice stands
+  int32_t* first_slot = nullptr;  // [n_experts + 1]
+  int32_t* used = nullptr;        // experts that have slots, ascending
+  const void** gathered[quant::kActivationFormats] = {};  // [slot]: the input row's forms
+  ActivationBuffer hidden;                                // [slot][d_ff]: gate, then the product
+  float* up = nullptr;                                    // [slot][stride of hidden]
+  float* down = nullptr;                                  // [slot][d_model]
+  ActivationBuffer shared_hidden;                         // [n_rows][d_ff_shared]
+  float* shared_up = nullptr;                             // [n_rows][stride of shared_hidden]
+  float* shared_down = nullptr;                           // [n_rows][d_model]
+  ExpertPin* pins = nullptr;                              // [n_experts]
+  quant::MatmulJob* up_jobs = nullptr;                    // [2 * (n_experts + 1)]
+  quant::MatmulJob* down_jobs = nullptr;                  // [n_experts + 1]
+
+  // the head
+  int32_t* logit_rows = nullptr;  // [n_logits]
+  float* logits = nullptr;        // [n_logits][n_vocab]
+
+  int32_t* sequence_lengths = nullptr;  // [n_rows], while a batch is checked
+  std::span<std::byte* const> scratch;  // one area a thread
+
+ private:
+  void lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexcept;
+  std::byte** scratch_areas_ = nullptr;
+  std::byte* scratch_memory_ = nullptr;
+  size_t scratch_bytes_ = 0, n_threads_ = 0;
+};
+
+}  // namespace larder::runtime
