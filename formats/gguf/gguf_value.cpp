@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -121,6 +122,11 @@ Status element_too_large(uint64_t index) {
                 "element " + std::to_string(index) + " of the array does not fit its kind");
 }
 
+Status no_memory(uint64_t count) {
+  return Status(Cause::out_of_memory,
+                "no memory for an array of " + std::to_string(count) + " elements");
+}
+
 }  // namespace
 
 std::string_view gguf_type_name(GgufType type) noexcept {
@@ -137,7 +143,7 @@ bool is_integer(GgufType type) noexcept {
   return type <= GgufType::i32 || type == GgufType::u64 || type == GgufType::i64;
 }
 
-Result<std::vector<int64_t>> GgufArray::to_integers() const {
+Result<std::vector<int64_t>> GgufArray::to_integers() const try {
   if (count_ == 0) return std::vector<int64_t>();
   if (!is_integer(type_)) return wrong_elements("integers", type_);
   std::vector<int64_t> values(count_);
@@ -147,9 +153,11 @@ Result<std::vector<int64_t>> GgufArray::to_integers() const {
     values[i] = *value;
   }
   return values;
+} catch (const std::bad_alloc&) {
+  return no_memory(count_);
 }
 
-Result<std::vector<float>> GgufArray::to_floats() const {
+Result<std::vector<float>> GgufArray::to_floats() const try {
   if (count_ == 0) return std::vector<float>();
   if (!is_float(type_)) return wrong_elements("floats", type_);
   std::vector<float> values(count_);
@@ -165,26 +173,32 @@ Result<std::vector<float>> GgufArray::to_floats() const {
     values[i] = static_cast<float>(value);
   }
   return values;
+} catch (const std::bad_alloc&) {
+  return no_memory(count_);
 }
 
-Result<std::vector<bool>> GgufArray::to_bools() const {
+Result<std::vector<bool>> GgufArray::to_bools() const try {
   if (count_ == 0) return std::vector<bool>();
   if (type_ != GgufType::boolean) return wrong_elements("bools", type_);
   std::vector<bool> values(count_);
   for (uint64_t i = 0; i < count_; ++i) values[i] = raw_[i] != std::byte{0};
   return values;
+} catch (const std::bad_alloc&) {
+  return no_memory(count_);
 }
 
-Result<std::vector<std::string_view>> GgufArray::to_strings() const {
+Result<std::vector<std::string_view>> GgufArray::to_strings() const try {
   if (count_ == 0) return std::vector<std::string_view>();
   if (type_ != GgufType::string) return wrong_elements("strings", type_);
   std::vector<std::string_view> values(count_);
   const std::byte* next = raw_.data();
   for (auto& value : values) value = load_string(next);
   return values;
+} catch (const std::bad_alloc&) {
+  return no_memory(count_);
 }
 
-Result<std::vector<GgufArray>> GgufArray::to_arrays() const {
+Result<std::vector<GgufArray>> GgufArray::to_arrays() const try {
   if (count_ == 0) return std::vector<GgufArray>();
   if (type_ != GgufType::array) return wrong_elements("arrays", type_);
   std::vector<GgufArray> arrays(count_);
@@ -195,6 +209,8 @@ Result<std::vector<GgufArray>> GgufArray::to_arrays() const {
     next = end;
   }
   return arrays;
+} catch (const std::bad_alloc&) {
+  return no_memory(count_);
 }
 
 GgufArray GgufArray::whole(std::span<const std::byte> bytes) noexcept {

@@ -43,7 +43,7 @@ class GgufArray {
 
   // Converting copies. Any integer type converts to integers that can hold each value; f32 and f64
   // convert to each other; an empty array converts to anything. Error: `value_type` naming the
-  // first element that does not fit.
+  // first element that does not fit, or `out_of_memory`.
   Result<std::vector<int64_t>> to_integers() const;
   Result<std::vector<float>> to_floats() const;
   Result<std::vector<bool>> to_bools() const;

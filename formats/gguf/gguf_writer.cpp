@@ -234,6 +234,8 @@ Status GgufWriter::Impl::pad_after_tensor() {
 }
 
 GgufWriter::GgufWriter() : impl_(std::make_unique<Impl>()) {}
+GgufWriter::GgufWriter(GgufWriter&& other) noexcept = default;
+GgufWriter& GgufWriter::operator=(GgufWriter&& other) noexcept = default;
 GgufWriter::~GgufWriter() = default;
 
 void GgufWriter::set_integer(std::string_view key, GgufType type, int64_t value) {
@@ -311,12 +313,14 @@ Status GgufWriter::begin(const std::string& path) try {
   impl_->place_tensors();
   if (Status status = check_keys(impl_->pairs); !status.ok()) return status;
   if (Status status = check_tensors(impl_->tensors); !status.ok()) return status;
+  const Bytes header = impl_->header();
   auto file = OutputFile::create(path);
   if (!file.ok()) return file.status();
+  if (Status status = file->write(header); !status.ok()) return status;
   impl_->file.emplace(std::move(*file));
   impl_->current = 0;
   impl_->current_written = 0;
-  return impl_->file->write(impl_->header());
+  return {};
 } catch (const std::bad_alloc&) {
   return Status(Cause::out_of_memory, "no memory for the header").with_file(path);
 }
@@ -327,6 +331,7 @@ Status GgufWriter::append(std::span<const std::byte> data) try {
   if (!status.ok()) impl_->file.reset();  // a file with a hole must not be finished
   return status;
 } catch (const std::bad_alloc&) {
+  impl_->file.reset();
   return Status(Cause::out_of_memory, "no memory to gather what is written");
 }
 
@@ -344,6 +349,7 @@ Status GgufWriter::finish() try {
   impl_->file.reset();
   return status;
 } catch (const std::bad_alloc&) {
+  impl_->file.reset();
   return Status(Cause::out_of_memory, "no memory to finish the file");
 }
 

@@ -19,7 +19,9 @@ namespace larder::formats {
 class GgufWriter {
  public:
   GgufWriter();
-  ~GgufWriter();
+  GgufWriter(GgufWriter&& other) noexcept;
+  GgufWriter& operator=(GgufWriter&& other) noexcept;
+  ~GgufWriter();  // removes what was begun and not finished
 
   // Metadata, in the order of the calls. A repeated key replaces its value. A u32
   // general.alignment is obeyed. REQUIRES: the type is of the value's kind and can hold it.

@@ -29,15 +29,10 @@ int synchronise(int descriptor) noexcept {
   return result;
 }
 
-int synchronise_directory(const std::string& directory) noexcept {
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return -1;
+// Some file systems know no fsync of directories; then there is nothing to wait for.
+int synchronise_directory(int descriptor) noexcept {
   const int result = synchronise(descriptor);
-  const int error = errno;
-  ::close(descriptor);
-  errno = error;
-  // Some file systems know no fsync of directories; then there is nothing to wait for.
-  return result != 0 && error == EINVAL ? 0 : result;
+  return result != 0 && errno == EINVAL ? 0 : result;
 }
 
 }  // namespace
@@ -116,11 +111,16 @@ Status OutputFile::commit() {
   if (::close(std::exchange(descriptor_, -1)) != 0 && errno != EINTR) {
     return error("cannot close", errno);
   }
-  if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) return error("cannot rename", errno);
+  // Whatever can fail does so before the name appears, but for the last fsync.
+  const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return error("cannot open its directory", errno);
+  const bool is_renamed = ::rename(temporary_path_.c_str(), path_.c_str()) == 0;
+  const bool is_durable = is_renamed && synchronise_directory(directory) == 0;
+  const int error_number = errno;
+  ::close(directory);
+  if (!is_renamed) return error("cannot rename", error_number);
   temporary_path_.clear();
-  if (synchronise_directory(directory_of(path_)) != 0) {
-    return error("cannot make its name durable", errno);
-  }
+  if (!is_durable) return error("cannot make its name durable", error_number);
   return {};
 }
 
