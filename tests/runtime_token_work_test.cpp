@@ -1,0 +1,110 @@
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "runtime/model/token_work.h"
+
+using namespace larder;
+using namespace larder::runtime;
+
+namespace {
+
+constexpr int32_t kModel = 256, kHeads = 4, kKvHeads = 2, kHead = 64, kVocab = 1000;
+const uint8_t kBytes[1] = {};
+const float kFloats[1] = {};
+
+quant::Matrix matrix(quant::Format format, int32_t n_rows, int32_t n_cols) {
+  return {kBytes, format, n_rows, n_cols};
+}
+
+LayerConfig attention_config() {
+  LayerConfig layer;
+  layer.n_heads = kHeads;
+  layer.n_kv_heads = kKvHeads;
+  layer.d_key = layer.d_value = kHead;
+  return layer;
+}
+
+LayerWeights attention_weights() {
+  LayerWeights layer;
+  layer.attn_norm = layer.ffn_norm = kFloats;
+  layer.q.weight = matrix(quant::Format::q8_0, kHeads * kHead, kModel);
+  layer.k.weight = layer.v.weight = matrix(quant::Format::q8_0, kKvHeads * kHead, kModel);
+  layer.attn_output.weight = matrix(quant::Format::q8_0, kModel, kHeads * kHead);
+  return layer;
+}
+
+ModelConfig model_config(const LayerConfig& layer) {
+  ModelConfig config;
+  config.d_model = kModel;
+  config.n_vocab = kVocab;
+  config.layers = {layer};
+  return config;
+}
+
+ModelWeights model_weights(const LayerWeights& layer) {
+  ModelWeights weights;
+  weights.token_embd = matrix(quant::Format::q8_0, kVocab, kModel);
+  weights.output_norm = kFloats;
+  weights.output.weight = weights.token_embd;
+  weights.layers = {layer};
+  return weights;
+}
+
+// Q8_0: 34 bytes per 32 weights.
+constexpr uint64_t q8_bytes(uint64_t n_weights) { return n_weights / 32 * 34; }
+
+constexpr uint64_t kAttentionWeights = 2 * 256 * 256 + 2 * 128 * 256;
+constexpr uint64_t kNormBytes = 2 * 256 * 4;
+
+}  // namespace
+
+TEST_CASE("token work: of a layer's experts only the active ones count") {
+  LayerConfig config = attention_config();
+  config.router.n_experts = 8;
+  config.router.n_active = 2;
+  config.d_ff = 512;
+  LayerWeights layer = attention_weights();
+  layer.router = kFloats;
+  const quant::Matrix wide = matrix(quant::Format::q4_k, 512, kModel);
+  layer.gate = layer.up = {wide, wide.bytes(), 8};
+  const quant::Matrix down = matrix(quant::Format::q6_k, kModel, 512);
+  layer.down = {down, down.bytes(), 8};
+
+  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  // Q4_K: 144 bytes per 256 weights; Q6_K: 210.
+  const uint64_t expert_bytes = 2 * 512 * 144 + 256 * 2 * 210;
+  CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kAttentionWeights) + kNormBytes +
+                               8 * 256 * 4 + 2 * expert_bytes);
+  CHECK(work.body.ops == 2 * (kAttentionWeights + 8 * 256 + 2 * 3 * 512 * 256));
+  CHECK(work.head.bytes == q8_bytes(kVocab * kModel) + 256 * 4);
+  CHECK(work.head.ops == 2 * kVocab * kModel);
+}
+
+TEST_CASE("token work: a dense layer is its one expert") {
+  LayerConfig config = attention_config();
+  config.d_ff_shared = 512;
+  LayerWeights layer = attention_weights();
+  layer.shared_gate = layer.shared_up = matrix(quant::Format::q8_0, 512, kModel);
+  layer.shared_down = matrix(quant::Format::q8_0, kModel, 512);
+  layer.q.bias = kFloats;
+
+  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kAttentionWeights + 3 * 512 * 256) +
+                               kNormBytes + kHeads * kHead * 4);
+  CHECK(work.body.ops == 2 * (kAttentionWeights + 3 * 512 * 256));
+}
+
+TEST_CASE("token work: attention grows with what is visible") {
+  const TokenWork work =
+      token_work(model_config(attention_config()), model_weights(attention_weights()), 2);
+  // K and V of 2 heads of 64 in two bytes; q.k and p.v of 4 heads.
+  CHECK(work.position.bytes == 2 * 2 * 64 * 2);
+  CHECK(work.position.ops == 2 * 2 * 4 * 64);
+
+  CHECK(work.decode(10).ops == work.body.ops + work.head.ops + 10 * work.position.ops);
+  // Positions 5, 6 and 7 see 6, 7 and 8; one token wants logits.
+  CHECK(work.prefill_ops(5, 3) == 3 * work.body.ops + 21 * work.position.ops + work.head.ops);
+  CHECK(work.prefill_ops(5, 1) == work.decode(6).ops);
+  CHECK(work.prefill_ops(0, 0) == 0);
+}
