@@ -1,0 +1,74 @@
+// What the integer kernels of all formats share. A format is a struct template dot_<format>.h:
+//   Block, Activation      the blocks it multiplies
+//   kMaxQuant              quants are unsigned, 0 to kMaxQuant
+//   kOffset                subtracted from quants to give the weight, before scaling
+//   kHasMins               whether a float minimum per (super-)block is subtracted
+//   quants<i>(block)       quants 32 i to 32 i + 31
+//   scales(rows, at)       float scales of 16 rows, their blocks `at` bytes from each row's start
+//   negative_mins(...)     likewise the minimums, negated (where kHasMins)
+// and for super-blocks
+//   kScaleGroup            16 or 32 weights share an integer scale
+//   unpack_scales(block)   the integer scales and (where kHasMins) minimums, 256 / kScaleGroup of
+//                          them in order, further words 0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/activation_block.h"
+#include "quant/block.h"
+#include "quant/kernel_set.h"
+
+namespace larder::quant {
+
+template <class Words>
+struct ScaleWords {
+  Words scales, mins;
+};
+
+template <int i>
+struct Index {
+  static constexpr int value = i;
+};
+
+// f(Index<0>) ... f(Index<7>): the eight 32s of a super-block.
+template <class F>
+[[gnu::always_inline]] inline void for_each_32(F f) {
+  f(Index<0>{});
+  f(Index<1>{});
+  f(Index<2>{});
+  f(Index<3>{});
+  f(Index<4>{});
+  f(Index<5>{});
+  f(Index<6>{});
+  f(Index<7>{});
+}
+
+// Bit `from` of every byte, moved to bit `to`, alone.
+template <int from, int to, class Bytes>
+[[gnu::always_inline]] inline Bytes move_bits(Bytes x, uint8_t width_mask) {
+  const Bytes mask = Bytes::broadcast(static_cast<uint8_t>(width_mask << to));
+  if constexpr (from > to) return shift_right<from - to>(x) & mask;
+  if constexpr (from < to) return shift_left<to - from>(x) & mask;
+  return x & mask;
+}
+
+// The first bytes of 16 rows of weights. Where a matrix has fewer left, the last row is repeated,
+// so that kernels need not branch; what it gives is not stored.
+struct RowTile {
+  const uint8_t* rows[kPanelRows];
+  int32_t n_rows;
+};
+
+template <class Isa>
+[[gnu::always_inline]] inline RowTile row_tile(const WeightRows& weights, int32_t first) {
+  RowTile tile;
+  tile.n_rows = weights.n_rows - first < kPanelRows ? weights.n_rows - first : kPanelRows;
+  for (int32_t r = 0; r < kPanelRows; ++r) {
+    const int32_t row = first + (r < tile.n_rows ? r : tile.n_rows - 1);
+    tile.rows[r] = weights.data + static_cast<size_t>(row) * weights.row_bytes;
+  }
+  return tile;
+}
+
+}  // namespace larder::quant

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "quant/isa/dot.h"
+
+namespace larder::quant {
+
+template <class Isa>
+struct DotQ3_K {
+  using Block = BlockQ3_K;
+  using Activation = ActivationBlock256;
+  using Bytes = typename Isa::Bytes;
+  using Words = typename Isa::Words;
+  using Floats = typename Isa::Floats;
+  static constexpr int kMaxQuant = 7, kOffset = 4, kScaleGroup = 16;
+  static constexpr bool kHasMins = false;
+
+  template <int i>
+  [[gnu::always_inline]] static Bytes quants(const Block& block) {
+    return move_bits<i % 4 * 2, 0>(Bytes::load(block.qs + i / 4 * 32), 3) |
+           move_bits<i, 2>(Bytes::load(block.hmask), 1);
+  }
+  [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {
+    uint64_t nibbles;
+    uint32_t tops;
+    __builtin_memcpy(&nibbles, block.scales, sizeof nibbles);
+    __builtin_memcpy(&tops, block.scales + 8, sizeof tops);
+    const auto top = [tops](int k) {
+      return static_cast<uint64_t>(tops >> 2 * k & 0x03030303) << 4;
+    };
+    const uint64_t low = (nibbles & 0x0f0f0f0f0f0f0f0f) | top(0) | top(1) << 32;
+    const uint64_t high = (nibbles >> 4 & 0x0f0f0f0f0f0f0f0f) | top(2) | top(3) << 32;
+    return {Words::from_16_bytes(low, high) - Words::broadcast(32), Words::broadcast(0)};
+  }
+  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
+    return Isa::gather_f16(rows, at + offsetof(Block, d));
+  }
+};
+
+}  // namespace larder::quant

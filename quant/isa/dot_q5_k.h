@@ -1,0 +1,32 @@
+#pragma once
+
+#include "quant/isa/dot_q4_k.h"
+
+namespace larder::quant {
+
+template <class Isa>
+struct DotQ5_K {
+  using Block = BlockQ5_K;
+  using Activation = ActivationBlock256;
+  using Bytes = typename Isa::Bytes;
+  using Floats = typename Isa::Floats;
+  static constexpr int kMaxQuant = 31, kOffset = 0, kScaleGroup = 32;
+  static constexpr bool kHasMins = true;
+
+  template <int i>
+  [[gnu::always_inline]] static Bytes quants(const Block& block) {
+    return move_bits<i % 2 * 4, 0>(Bytes::load(block.qs + i / 2 * 32), 15) |
+           move_bits<i, 4>(Bytes::load(block.qh), 1);
+  }
+  [[gnu::always_inline]] static ScaleWords<typename Isa::Words> unpack_scales(const Block& block) {
+    return unpack_scales_and_mins<Isa>(block.scales);
+  }
+  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
+    return Isa::gather_f16(rows, at + offsetof(Block, d));
+  }
+  [[gnu::always_inline]] static Floats negative_mins(const uint8_t* const* rows, size_t at) {
+    return -Isa::gather_f16(rows, at + offsetof(Block, dmin));
+  }
+};
+
+}  // namespace larder::quant

@@ -1,0 +1,237 @@
+// Matrix times many vectors: 16 rows of weights are unpacked once, transposed so that a vector of
+// 64 bytes holds 4 consecutive k of each row, and multiplied with kTileTokens tokens at a time.
+// A step is one load of weights and, a token, one broadcast load and one multiplication; the float
+// sums of 16 rows stay in one vector a token over the whole of K.
+#pragma once
+
+#include "quant/isa/dot.h"
+
+namespace larder::quant {
+
+// One (super-)block of 16 rows.
+template <class Dot>
+struct PanelBlock;
+
+template <class Dot>
+requires(sizeof(typename Dot::Activation) ==
+         sizeof(ActivationBlock256)) struct alignas(64) PanelBlock<Dot> {
+  uint8_t quants[64][64];                                 // [k / 4][row][k % 4]
+  int32_t scales[256 / Dot::kScaleGroup][kPanelRows];     // as add_scaled reads them
+  int32_t pairs[256 / Dot::kScaleGroup / 2][kPanelRows];  // minimums, or offsets * scales
+  float d[kPanelRows];
+  float negative_min[kPanelRows];
+};
+
+template <class Dot>
+requires(sizeof(typename Dot::Activation) ==
+         sizeof(ActivationBlock32)) struct alignas(64) PanelBlock<Dot> {
+  uint8_t quants[8][64];
+  float d[kPanelRows];
+  float negative_min[kPanelRows];
+};
+
+template <class Isa, class Dot>
+struct Panel {
+  using Floats = typename Isa::Floats;
+  using Ints = typename Isa::Ints;
+  using Words = typename Isa::Words;
+  using Bytes = typename Isa::Bytes;
+  using Block = typename Dot::Block;
+  using Activation = typename Dot::Activation;
+  static constexpr bool kIsSuperBlock = sizeof(Activation) == sizeof(ActivationBlock256);
+  static constexpr int kBlock = kIsSuperBlock ? 256 : 32;
+  static constexpr int kOffset = Isa::template offset_left<Dot::kMaxQuant>(Dot::kOffset);
+
+  static size_t bytes(int32_t n_cols) noexcept {
+    return static_cast<size_t>(n_cols / kBlock) * sizeof(PanelBlock<Dot>);
+  }
+
+  static void pack(const WeightRows& weights, void* panel) noexcept {
+    const RowTile tile = row_tile<Isa>(weights, 0);
+    auto* blocks = static_cast<PanelBlock<Dot>*>(panel);
+    for (int32_t b = 0; b < weights.n_cols / kBlock; ++b) {
+      const size_t at = static_cast<size_t>(b) * sizeof(Block);
+      const Block* rows[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) {
+        rows[r] = reinterpret_cast<const Block*>(tile.rows[r] + at);
+      }
+      pack_quants(rows, blocks[b]);
+      if constexpr (kIsSuperBlock) pack_integers(rows, blocks[b]);
+      // Scales of 0 turn the repeated last row into zeros.
+      store_rows(Dot::scales(tile.rows, at), tile.n_rows, blocks[b].d);
+      if constexpr (Dot::kHasMins) {
+        store_rows(Dot::negative_mins(tile.rows, at), tile.n_rows, blocks[b].negative_min);
+      }
+    }
+  }
+
+  static void gemm(const void* panel, const WeightRows& weights, const ActivationRows& x,
+                   const OutputRows& out) noexcept {
+    const auto* blocks = static_cast<const PanelBlock<Dot>*>(panel);
+    // Tiles of nearly equal size: 9 tokens are 5 and 4 rather than 8 and 1.
+    const int32_t n_tiles = (x.n_tokens + Isa::kTileTokens - 1) / Isa::kTileTokens;
+    for (int32_t i = 0; i < n_tiles; ++i) {
+      const int32_t first = x.n_tokens * i / n_tiles, last = x.n_tokens * (i + 1) / n_tiles;
+      some_tokens<Isa::kTileTokens>(
+          {blocks, weights.n_rows, weights.n_cols / kBlock, x.rows + first,
+           out.data + static_cast<size_t>(first) * out.stride, out.stride},
+          last - first);
+    }
+  }
+
+ private:
+  struct Job {
+    const PanelBlock<Dot>* blocks;
+    int32_t n_rows, n_blocks;
+    const void* const* x;
+    float* out;
+    size_t out_stride;
+  };
+
+  static void store_rows(Floats x, int32_t n_rows, float* out) {
+    Floats::zero().store(out);
+    x.store_partial(out, n_rows);
+  }
+
+  static void pack_quants(const Block* const* rows, PanelBlock<Dot>& out) {
+    const auto pack_32 = [&](auto index) {
+      constexpr int i = decltype(index)::value;
+      Bytes quants[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) quants[r] = Dot::template quants<i>(*rows[r]);
+      Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
+    };
+    if constexpr (kIsSuperBlock) {
+      for_each_32(pack_32);
+    } else {
+      pack_32(Index<0>{});
+    }
+  }
+
+  static void pack_integers(const Block* const* rows, PanelBlock<Dot>& out) {
+    Words scales[kPanelRows], others[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      const ScaleWords<Words> integers = Dot::unpack_scales(*rows[r]);
+      scales[r] = integers.scales;
+      if constexpr (Dot::kHasMins) {
+        others[r] = integers.mins;
+      } else {
+        others[r] = integers.scales * Words::broadcast(-kOffset);
+      }
+    }
+    constexpr int kPairs = 256 / Dot::kScaleGroup / 2;
+    int32_t pairs[8][kPanelRows];
+    Isa::store_pairs(others, pairs[0]);
+    __builtin_memcpy(out.pairs, pairs, sizeof out.pairs);
+    Isa::store_pairs(scales, pairs[0]);
+    for (int i = 0; i < kPairs; ++i) {
+      const Ints both = Ints::load(pairs[i]);
+      Isa::low_scale(both).store(out.scales[2 * i]);
+      Isa::high_scale(both).store(out.scales[2 * i + 1]);
+    }
+  }
+
+  template <int32_t n_tokens>
+  static void some_tokens(const Job& job, int32_t left) {
+    if constexpr (n_tokens > 1) {
+      if (left < n_tokens) return some_tokens<n_tokens - 1>(job, left);
+    }
+    tokens<n_tokens>(job);
+  }
+
+  template <int32_t n_tokens>
+  static void tokens(const Job& job) {
+    Floats acc[n_tokens];
+    for (Floats& a : acc) a = Floats::zero();
+    for (int32_t b = 0; b < job.n_blocks; ++b) {
+      const PanelBlock<Dot>& block = job.blocks[b];
+      const Activation* x[n_tokens];
+      for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + b;
+
+      Ints sums[n_tokens];
+#pragma GCC unroll 8
+      for (int32_t t = 0; t < n_tokens; ++t)
+        sums[t] = kOffset != 0 ? offsets(block, *x[t]) : Ints::zero();
+      add_products<n_tokens>(block, x, sums);
+
+      const Floats d = Floats::load(block.d);
+#pragma GCC unroll 8
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        acc[t] = fma(d * Floats::broadcast(x[t]->scale), to_float(sums[t]), acc[t]);
+      }
+      if constexpr (Dot::kHasMins) {
+        const Floats mins = Floats::load(block.negative_min);
+#pragma GCC unroll 8
+        for (int32_t t = 0; t < n_tokens; ++t) {
+          acc[t] =
+              fma(mins * Floats::broadcast(x[t]->scale), to_float(min_dots(block, *x[t])), acc[t]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      acc[t].store_partial(job.out + static_cast<size_t>(t) * job.out_stride, job.n_rows);
+    }
+  }
+
+  // Sums of 256 products, exact.
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void add_products(const PanelBlock<Dot>& block,
+                                                  const Activation* const* x, Ints* sums) {
+    constexpr int kSteps = kBlock / 4;
+    constexpr int kGroup = [] {  // steps that share a scale
+      if constexpr (kIsSuperBlock) return Dot::kScaleGroup / 4;
+      return kSteps;
+    }();
+    constexpr int kExact = Isa::template steps_exact<Dot::kMaxQuant>();
+    constexpr int kRun = kExact < kGroup ? (kExact >= 4 ? 4 : kExact >= 2 ? 2 : 1) : kGroup;
+    for (int step = 0; step < kSteps; step += kRun) {
+      Ints partial[n_tokens];
+#pragma GCC unroll 8
+      for (int32_t t = 0; t < n_tokens; ++t) partial[t] = Ints::zero();
+#pragma GCC unroll 8
+      for (int i = 0; i < kRun; ++i) {
+        const Ints quants = Ints::load(reinterpret_cast<const int32_t*>(block.quants[step + i]));
+#pragma GCC unroll 8
+        for (int32_t t = 0; t < n_tokens; ++t) {
+          partial[t] =
+              Isa::template step<Dot::kMaxQuant>(partial[t], quants, x[t]->q + 4 * (step + i));
+        }
+      }
+      if constexpr (kIsSuperBlock) {
+        const Ints scale = Ints::load(block.scales[step / kGroup]);
+#pragma GCC unroll 8
+        for (int32_t t = 0; t < n_tokens; ++t)
+          sums[t] = Isa::add_scaled(sums[t], partial[t], scale);
+      } else {
+#pragma GCC unroll 8
+        for (int32_t t = 0; t < n_tokens; ++t) sums[t] = Isa::add_partial(sums[t], partial[t]);
+      }
+    }
+  }
+
+  [[gnu::always_inline]] static Ints pair_dots(const PanelBlock<Dot>& block, const Activation& x) {
+    const int16_t* sums = Dot::kScaleGroup == 16 ? x.sums_16 : x.sums_32;
+    Ints dots = Ints::zero();
+#pragma GCC unroll 8
+    for (int i = 0; i < 256 / Dot::kScaleGroup / 2; ++i) {
+      dots = Isa::step_pairs(dots, Ints::load(block.pairs[i]), sums + 2 * i);
+    }
+    return dots;
+  }
+  [[gnu::always_inline]] static Ints offsets(const PanelBlock<Dot>& block, const Activation& x) {
+    if constexpr (kIsSuperBlock) {
+      return pair_dots(block, x);
+    } else {
+      return Ints::broadcast(-kOffset * x.sum);
+    }
+  }
+  [[gnu::always_inline]] static Ints min_dots(const PanelBlock<Dot>& block, const Activation& x) {
+    if constexpr (kIsSuperBlock) {
+      return pair_dots(block, x);
+    } else {
+      return Ints::broadcast(x.sum);
+    }
+  }
+};
+
+}  // namespace larder::quant
