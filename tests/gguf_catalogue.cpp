@@ -187,9 +187,15 @@ void add_arrays(Catalogue& all) {
 
 void add_alignments(Catalogue& all) {
   constexpr const char* kKey = "general.alignment";
-  for (const uint32_t value : {0U, 3U, 24U, 33U, 1U, 4U, 1U << 31, kMaxU32, 1U << 20}) {
-    all.key(value == 0 ? "C30" : "C31", "alignment " + std::to_string(value), {Cause::alignment},
-            key_u32(kKey, value));
+  struct Bad {
+    const char* id;
+    uint32_t value;
+  };
+  for (const Bad& bad :
+       {Bad{"C30", 0}, Bad{"C31", 3}, Bad{"C31", 24}, Bad{"C31", 33}, Bad{"C32", 1}, Bad{"C32", 4},
+        Bad{"C33", 1U << 31}, Bad{"C33", kMaxU32}, Bad{"C33", 1U << 20}}) {
+    all.key(bad.id, "alignment " + std::to_string(bad.value), {Cause::alignment},
+            key_u32(kKey, bad.value));
   }
   all.key("C34", "alignment as u64", {Cause::alignment}, {kKey, kU64, le64(32)});
   all.key("C34", "alignment as i32", {Cause::alignment}, {kKey, kI32, le32(32)});

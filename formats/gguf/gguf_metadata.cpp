@@ -179,6 +179,7 @@ class ValueScanner {
 
 Result<GgufMetadata> GgufMetadata::read(ByteReader& reader, uint64_t n_entries) {
   GgufMetadata metadata;
+  metadata.entries_.reserve(n_entries);
   for (uint64_t i = 0; i < n_entries; ++i) {
     if (Status status = metadata.read_entry(reader); !status.ok()) return status;
   }
@@ -189,7 +190,7 @@ Status GgufMetadata::read_entry(ByteReader& reader) {
   const uint64_t key_offset = reader.offset();
   const auto key = read_key(reader, entries_.size());
   if (!key.ok()) return key.status();
-  if (!index_.try_emplace(*key, static_cast<uint32_t>(entries_.size())).second) {
+  if (!index_.insert(*key, static_cast<uint32_t>(entries_.size()))) {
     return Status(Cause::duplicate_key, "the key occurs twice", key_subject(*key), key_offset);
   }
   const uint64_t type_offset = reader.offset();
@@ -212,8 +213,8 @@ Status GgufMetadata::read_entry(ByteReader& reader) {
 }
 
 const GgufValue* GgufMetadata::find(std::string_view key) const noexcept {
-  const auto found = index_.find(key);
-  return found == index_.end() ? nullptr : &entries_[found->second].value;
+  const uint32_t position = index_.find(key);
+  return position == NameIndex::kAbsent ? nullptr : &entries_[position].value;
 }
 
 Result<uint64_t> alignment_of(const GgufMetadata& metadata) {

@@ -60,7 +60,7 @@ Status GgufFile::Impl::add_shard(std::unique_ptr<Shard> shard) {
   tensors.reserve(tensors.size() + added.header.tensors.size());
   for (GgufTensor& tensor : added.header.tensors) {
     const auto index = static_cast<uint32_t>(tensors.size());
-    if (!tensor_index.try_emplace(tensor.name, index).second) {
+    if (!tensor_index.insert(tensor.name, index)) {
       const auto* name = reinterpret_cast<const std::byte*>(tensor.name.data());
       const auto* header = added.header_bytes.available().data();
       return Status(Cause::duplicate_tensor, "the name occurs twice", tensor_subject(tensor.name),
@@ -155,8 +155,8 @@ const GgufValue* GgufFile::find(std::string_view key) const noexcept {
 }
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const noexcept {
-  const auto found = impl_->tensor_index.find(name);
-  return found == impl_->tensor_index.end() ? nullptr : &impl_->tensors[found->second];
+  const uint32_t position = impl_->tensor_index.find(name);
+  return position == NameIndex::kAbsent ? nullptr : &impl_->tensors[position];
 }
 
 std::span<const std::byte> GgufFile::data(const GgufTensor& tensor) const noexcept {

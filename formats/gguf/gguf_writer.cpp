@@ -112,7 +112,7 @@ Status check_tensors(std::span<const PlannedTensor> tensors) {
         tensor.name.find('\0') != std::string::npos) {
       return refuse(tensor, "not a tensor name");
     }
-    if (!seen.try_emplace(tensor.name, 0).second) return refuse(tensor, "added twice");
+    if (!seen.insert(tensor.name, 0)) return refuse(tensor, "added twice");
     const auto& dims = tensor.dims;
     if (dims.empty() || dims.size() > kMaxTensorDims || std::ranges::count(dims, 0U) != 0 ||
         dims[0] % tensor.type->block_elements != 0) {

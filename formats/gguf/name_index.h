@@ -6,21 +6,38 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 namespace larder::formats {
 
-// SipHash-1-3. Source: Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012.
-class KeyedHash {
+// Layout: open addressing with linear probing in a table of a power of two, at most two thirds
+// full; hashes are kept, so that growing reads no name.
+class NameIndex {
  public:
-  KeyedHash() noexcept;  // a key of its own
-  explicit KeyedHash(std::array<uint64_t, 2> key) noexcept : key_(key) {}
-  size_t operator()(std::string_view text) const noexcept;
+  static constexpr uint32_t kAbsent = ~uint32_t{0};
+
+  NameIndex() noexcept;  // with a key of its own
+
+  // False, and nothing changed, if the name is there. The name's bytes must outlive the index.
+  // REQUIRES: position != kAbsent
+  bool insert(std::string_view name, uint32_t position);
+  uint32_t find(std::string_view name) const noexcept;  // O(1); kAbsent if it is not there
 
  private:
-  std::array<uint64_t, 2> key_;
-};
+  struct Slot {
+    std::string_view name;
+    uint32_t hash = 0;
+    uint32_t position = kAbsent;  // of an empty slot
+  };
 
-using NameIndex = std::unordered_map<std::string_view, uint32_t, KeyedHash>;
+  uint32_t hash_of(std::string_view name) const noexcept;
+  // The slot that holds the name, or the empty one where it belongs. REQUIRES: !slots_.empty()
+  size_t slot_of(std::string_view name, uint32_t hash) const noexcept;
+  void grow();
+
+  std::array<uint64_t, 2> key_;
+  std::vector<Slot> slots_;
+  size_t n_names_ = 0;
+};
 
 }  // namespace larder::formats

@@ -145,6 +145,7 @@ std::vector<uint32_t> by_offset(const std::vector<GgufTensor>& tensors) {
 
 Result<std::vector<GgufTensor>> read_tensor_infos(ByteReader& reader, uint64_t n_tensors) {
   std::vector<GgufTensor> tensors;
+  tensors.reserve(n_tensors);
   for (uint64_t i = 0; i < n_tensors; ++i) {
     GgufTensor tensor;
     const auto name = read_name(reader, tensors.size());

@@ -13,7 +13,7 @@
 namespace larder::formats {
 
 // Reads `n_tensors` infos: names, shapes, types and sizes. file_offset is still relative to the
-// data section.
+// data section. REQUIRES: the file is long enough for n_tensors of the smallest infos.
 Result<std::vector<GgufTensor>> read_tensor_infos(ByteReader& reader, uint64_t n_tensors);
 
 // Where tensor data may lie.
