@@ -66,6 +66,7 @@ TEST_CASE("house: every dependency has one room") {
       {"<nlohmann/", {"apps/json.", "tests/"}},
       {"<histedit.h", {"apps/"}},
       {"<editline/", {"apps/"}},
+      {"<sha256.h", {"apps/"}},
       {"<doctest/", {"tests/"}},
       {"<benchmark/", {"tests/bench/"}},
   };
