@@ -16,6 +16,7 @@ class GgufMetadata {
  public:
   // Reads `n_entries` pairs. All that a value announces is checked: lengths, element types,
   // nesting, bools, and UTF-8 where text is shown to people or run as a template.
+  // REQUIRES: the file is long enough for n_entries of the smallest kind.
   static Result<GgufMetadata> read(ByteReader& reader, uint64_t n_entries);
 
   const std::vector<GgufEntry>& entries() const noexcept { return entries_; }
