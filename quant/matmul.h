@@ -1,0 +1,57 @@
+// A part of one matmul, done by one thread: some weight rows times some or all tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/grouped_matmul.h"
+
+namespace larder::quant {
+
+// Weight rows [first_row, end_row) and tokens [first_token, end_token) of a job.
+struct MatmulPart {
+  int32_t first_row, end_row;
+  int32_t first_token, end_token;
+};
+
+// From how many tokens on a panel is packed. Below, native blocks are read once for each token, by
+// then from L1.
+inline constexpr int32_t kGemmTokens = 4;
+inline constexpr int32_t kMaxPanels = 4;  // of a part that is packed
+
+// Integer arithmetic. REQUIRES: from kGemmTokens on, at most kMaxPanels panels of rows.
+void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const MatmulPart& part,
+                      std::byte* scratch) noexcept;
+size_t integer_scratch_bytes(const KernelSet& kernels, Format format, int32_t n_cols) noexcept;
+
+// Float32 arithmetic with the tiles of dense_matmul.h.
+class FloatMultiplier {
+ public:
+  FloatMultiplier(const KernelSet& kernels, std::byte* scratch) noexcept
+      : kernels_(kernels), scratch_(scratch) {}
+
+  // REQUIRES: at most max_tokens(n_cols) tokens and kDenseRows rows. Cheapest when the tokens are
+  // those of the call before.
+  void multiply(const MatmulJob& job, const MatmulPart& part) noexcept;
+
+  // To be called when somebody else has written to the scratch.
+  void forget_tokens() noexcept { packed_job_ = nullptr; }
+
+  static int32_t max_tokens(int32_t n_cols) noexcept;
+  static size_t scratch_bytes(int32_t n_cols) noexcept;
+
+ private:
+  // Where things lie in the scratch, in floats.
+  struct Layout {
+    explicit Layout(int32_t n_cols) noexcept;
+    size_t weights, tokens, out, end;
+  };
+  void pack_tokens(const MatmulJob& job, const MatmulPart& part, float* out) noexcept;
+
+  const KernelSet& kernels_;
+  std::byte* scratch_;
+  const MatmulJob* packed_job_ = nullptr;  // whose tokens are in the scratch
+  int32_t packed_token_ = 0;
+};
+
+}  // namespace larder::quant
