@@ -64,7 +64,7 @@ Status GgufFile::Impl::add_shard(std::unique_ptr<Shard> shard) {
       const auto* name = reinterpret_cast<const std::byte*>(tensor.name.data());
       const auto* header = added.header_bytes.available().data();
       return Status(Cause::duplicate_tensor, "the name occurs twice", tensor_subject(tensor.name),
-                    static_cast<uint64_t>(name - header))
+                    static_cast<uint64_t>(name - header) - sizeof(uint64_t))
           .with_file(added.path);
     }
     tensor.shard = static_cast<int>(shards.size()) - 1;
