@@ -1,0 +1,38 @@
+// Shows an answer as it comes: the answer on stdout, thinking apart from it.
+#pragma once
+
+#include <string_view>
+
+#include "apps/output.h"
+#include "apps/terminal.h"
+#include "runtime/session/generation.h"
+#include "runtime/session/thinking.h"
+
+namespace larder::apps {
+
+// Thinking is dim on a terminal; where stdout is none it goes to stderr, since it is no result.
+class AnswerPrinter {
+ public:
+  AnswerPrinter(Output& output, const Terminal& out, const Terminal& err, bool shows_thinking)
+      : output_(output), out_(out), err_(err), shows_thinking_(shows_thinking) {}
+
+  runtime::Flow show(runtime::Part part, std::string_view piece);
+  // Ends the last line.
+  void finish();
+
+ private:
+  void show_thinking(std::string_view piece);
+  void end_thinking();
+  const Terminal& thinking_terminal() const noexcept;
+  void write_thinking(std::string_view text);
+  bool write(std::string_view text);
+
+  Output& output_;
+  const Terminal& out_;
+  const Terminal& err_;
+  bool shows_thinking_;
+  bool is_thinking_ = false;
+  bool ends_with_newline_ = true;
+};
+
+}  // namespace larder::apps

@@ -1,0 +1,151 @@
+// larder bench: tokens a second, beside what this machine could do at most.
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "apps/benchmark.h"
+#include "apps/exit_code.h"
+#include "apps/json.h"
+#include "apps/model_loader.h"
+#include "apps/output.h"
+#include "apps/subcommands.h"
+#include "apps/timings.h"
+
+namespace larder::apps {
+namespace {
+
+using formats::DataValue;
+
+struct BenchOptions {
+  std::string model;
+  OutputOptions output;
+  runtime::SessionOptions session;
+  BenchmarkOptions benchmark;
+};
+
+struct Subject {
+  const runtime::Session& session;
+  double load_seconds;
+};
+
+template <class... Values>
+std::string print(const char* format, Values... values) {
+  char line[160];
+  std::snprintf(line, sizeof line, format, values...);
+  return line;
+}
+
+// "qwen3moe, 4.76 GiB, loaded in 0.03 s ..." and a table; figures are medians.
+std::string to_table(const Subject& subject, const Benchmark& result) {
+  const runtime::Model& model = subject.session.model();
+  std::string text =
+      print("%s: %s, %.2f GiB, loaded in %.2f s, peak memory %.2f GiB\n",
+            model.file().path().c_str(), model.config().architecture.c_str(),
+            static_cast<double>(model.file().size_bytes()) / (1 << 30), subject.load_seconds,
+            static_cast<double>(result.peak_memory_bytes) / (1 << 30));
+  text += print("%d threads, %s%s\n\n", subject.session.options().n_threads, subject.session.isa(),
+                subject.session.options().exact ? ", exact" : "");
+  text += print("%-13s %9s %19s %8s %8s  %s\n", "", "tok/s", "(min - max)", "GB/s", "Gop/s",
+                "of this machine's limit");
+  const auto row = [&](const char* name, const Measurement& m) {
+    return print("%-8s %4d %9.2f (%7.2f - %7.2f)", name, m.n_tokens, m.median(), m.slowest(),
+                 m.fastest());
+  };
+  const quant::MachineLimits& limits = result.limits;
+  if (const Measurement& m = result.prefill; m.is_measured()) {
+    text += row("prefill", m) + print(" %8s %8.1f  %.0f %% of int8\n", "", m.ops_per_s() / 1e9,
+                                      100 * m.ops_per_s() / limits.int8_ops_per_s);
+  }
+  if (const Measurement& m = result.decode; m.is_measured()) {
+    text += row("decode", m) + print(" %8.2f %8.1f  %.0f %% of reading\n", m.bytes_per_s() / 1e9,
+                                     m.ops_per_s() / 1e9,
+                                     100 * m.bytes_per_s() / limits.read_bytes_per_s);
+  }
+  return text + print("%-43s %8.2f %8.1f  measured just now\n", "limits",
+                      limits.read_bytes_per_s / 1e9, limits.int8_ops_per_s / 1e9);
+}
+
+DataValue to_data(const Measurement& m, const quant::MachineLimits& limits) {
+  if (!m.is_measured()) return {};
+  DataValue seconds = DataValue::make_list();
+  for (const double s : m.seconds) seconds.list.emplace_back(s);
+  const bool knows_bytes = m.bytes > 0;
+  return DataValue::make_dict(
+      {{"n_tokens", m.n_tokens},
+       {"tokens_per_s",
+        DataValue::make_dict({{"median", m.median()}, {"min", m.slowest()}, {"max", m.fastest()}})},
+       {"seconds", std::move(seconds)},
+       {"ops_per_s", m.ops_per_s()},
+       {"bytes_per_s", knows_bytes ? DataValue(m.bytes_per_s()) : DataValue()},
+       {"share_of_int8_ops", m.ops_per_s() / limits.int8_ops_per_s},
+       {"share_of_read_bytes",
+        knows_bytes ? DataValue(m.bytes_per_s() / limits.read_bytes_per_s) : DataValue()}});
+}
+
+std::string to_json_line(const Subject& subject, const BenchmarkOptions& options,
+                         const Benchmark& result) {
+  const runtime::Model& model = subject.session.model();
+  const runtime::SessionOptions& session = subject.session.options();
+  return to_json(DataValue::make_dict(
+             {{"model", model.file().path()},
+              {"architecture", model.config().architecture},
+              {"model_bytes", static_cast<int64_t>(model.file().size_bytes())},
+              {"isa", subject.session.isa()},
+              {"threads", session.n_threads},
+              {"batch_size", static_cast<int64_t>(session.batch_size)},
+              {"is_exact", session.exact},
+              {"depth", static_cast<int64_t>(options.depth)},
+              {"load_s", subject.load_seconds},
+              {"peak_memory_bytes", static_cast<int64_t>(result.peak_memory_bytes)},
+              {"limits", DataValue::make_dict({{"read_bytes_per_s", result.limits.read_bytes_per_s},
+                                               {"int8_ops_per_s", result.limits.int8_ops_per_s}})},
+              {"prefill", to_data(result.prefill, result.limits)},
+              {"decode", to_data(result.decode, result.limits)}})) +
+         "\n";
+}
+
+int run_bench(const BenchOptions& options) {
+  const Stopwatch watch;
+  auto model = load_model(options.model, options.output);
+  if (!model) return fail_model(model.status());
+  runtime::SessionOptions session_options = options.session;
+  if (session_options.n_ctx == 0) session_options.n_ctx = options.benchmark.n_positions();
+  const auto session = open_session(*model, session_options, options.output);
+  if (!session) return fail(session.status());
+  const double load_seconds = watch.seconds();
+
+  const auto result = run_benchmark(**session, options.benchmark);
+  if (!result) return fail(result.status());
+  const Subject subject = {**session, load_seconds};
+  Output output = Output::standard();
+  output.write(options.output.is_json ? to_json_line(subject, options.benchmark, *result)
+                                      : to_table(subject, *result));
+  const Status written = output.finish();
+  return written.ok() ? kOk : fail(written);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program, Run& run) {
+  CLI::App& command =
+      *program.add_subcommand("bench", "Measure speed, beside the limits of this machine");
+  auto options = std::make_shared<BenchOptions>();
+  add_model_option(command, options->model);
+  const auto count = [&](const char* name, int32_t& value, int32_t least, const char* what) {
+    command.add_option(name, value, what)
+        ->check(CLI::Range(least, 1 << 24).description(""))
+        ->type_name("N")
+        ->capture_default_str();
+  };
+  BenchmarkOptions& benchmark = options->benchmark;
+  count("-p,--n-prompt", benchmark.n_prompt, 0, "Tokens of a prefill; 0: none");
+  count("-n,--n-gen", benchmark.n_predict, 0, "Tokens decoded one by one; 0: none");
+  count("-d,--n-depth", benchmark.depth, 0, "Tokens in the context before either begins");
+  count("-r,--repetitions", benchmark.repetitions, 1, "How often each is measured");
+  add_session_options(command, options->session);
+  add_output_options(command, options->output);
+  command.callback([options, &run] { run = [options] { return run_bench(*options); }; });
+}
+
+}  // namespace larder::apps

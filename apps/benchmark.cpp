@@ -1,0 +1,126 @@
+#include "apps/benchmark.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <span>
+
+#include "apps/timings.h"
+#include "quant/dispatch.h"
+#include "runtime/model/token_work.h"
+
+namespace larder::apps {
+namespace {
+
+using formats::TokenId;
+
+// Several times the largest last-level caches of desktop processors (96 MiB).
+constexpr size_t kProbeBytes = size_t{512} << 20;
+
+// Tokens from all over the vocabulary, the same ones in every run. Their text means nothing, so
+// that no repetition is easier than another.
+std::vector<TokenId> spread_tokens(int32_t n, int32_t n_vocab) {
+  std::vector<TokenId> tokens(static_cast<size_t>(n));
+  uint64_t state = 1;
+  for (TokenId& token : tokens) {
+    state = state * 6364136223846793005u + 1442695040888963407u;  // Source: Knuth, MMIX
+    token = static_cast<TokenId>((state >> 33) % static_cast<uint64_t>(n_vocab));
+  }
+  return tokens;
+}
+
+// Runs once unmeasured, then `repetitions` times, each from the same depth.
+template <class F>
+Status measure(runtime::Session& session, const BenchmarkOptions& options, Measurement& result,
+               F&& run) {
+  if (result.n_tokens == 0) return {};
+  for (int i = -1; i < options.repetitions; ++i) {
+    session.truncate(options.depth);
+    const Stopwatch watch;
+    if (Status s = run(); !s.ok()) return s;
+    if (i >= 0) result.seconds.push_back(watch.seconds());
+  }
+  std::sort(result.seconds.begin(), result.seconds.end());
+  return {};
+}
+
+// VmHWM; 0 if the system does not say.
+uint64_t peak_memory_bytes() {
+  std::FILE* const status = std::fopen("/proc/self/status", "re");
+  if (status == nullptr) return 0;
+  char line[256];
+  unsigned long long kib = 0;
+  while (std::fgets(line, sizeof line, status) != nullptr) {
+    if (std::sscanf(line, "VmHWM: %llu kB", &kib) == 1) break;
+  }
+  std::fclose(status);
+  return uint64_t{kib} << 10;
+}
+
+struct Free {
+  void operator()(void* memory) const noexcept { std::free(memory); }
+};
+
+Result<quant::MachineLimits> machine_limits(const runtime::Session& session) {
+  const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, kProbeBytes));
+  if (memory == nullptr) {
+    return Status(Cause::out_of_memory, "no 512 MiB to measure the memory's speed with");
+  }
+  quant::Parallel parallel(session.options().n_threads);
+  return quant::measure_machine_limits(
+      parallel, *quant::find_kernels(session.isa()),
+      std::span(static_cast<std::byte*>(memory.get()), kProbeBytes));
+}
+
+}  // namespace
+
+double Measurement::median_seconds() const noexcept {
+  const size_t half = seconds.size() / 2;
+  return seconds.size() % 2 == 1 ? seconds[half] : (seconds[half - 1] + seconds[half]) / 2;
+}
+
+Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options) {
+  const runtime::Model& model = session.model();
+  const runtime::TokenWork work = runtime::token_work(
+      model.config(), model.weights(), session.options().exact ? sizeof(float) : sizeof(uint16_t));
+  const std::vector<TokenId> tokens = spread_tokens(options.n_positions(), model.config().n_vocab);
+  const std::span<const TokenId> next =
+      std::span(tokens).subspan(static_cast<size_t>(options.depth));
+
+  Benchmark result;
+  session.truncate(0);
+  if (options.depth > 0) {
+    const auto before = std::span(tokens).first(static_cast<size_t>(options.depth));
+    if (Status s = session.append(before); !s.ok()) return s;
+  }
+
+  result.prefill.n_tokens = options.n_prompt;
+  result.prefill.ops = work.prefill_ops(options.depth, options.n_prompt);
+  Status status = measure(session, options, result.prefill, [&] {
+    return session.append(next.first(static_cast<size_t>(options.n_prompt)));
+  });
+  if (!status.ok()) return status;
+
+  result.decode.n_tokens = options.n_predict;
+  for (int32_t i = 0; i < options.n_predict; ++i) {
+    const runtime::Work step = work.decode(options.depth + i + 1);
+    result.decode.ops += step.ops;
+    result.decode.bytes += step.bytes;
+  }
+  status = measure(session, options, result.decode, [&] {
+    for (int32_t i = 0; i < options.n_predict; ++i) {
+      if (Status s = session.append(next.subspan(static_cast<size_t>(i), 1)); !s.ok()) return s;
+    }
+    return Status();
+  });
+  if (!status.ok()) return status;
+
+  result.peak_memory_bytes = peak_memory_bytes();
+  Result<quant::MachineLimits> limits = machine_limits(session);
+  if (!limits) return limits.status();
+  result.limits = *limits;
+  return result;
+}
+
+}  // namespace larder::apps

@@ -1,0 +1,111 @@
+// larder generate: goes on with a text, without any template.
+#include <unistd.h>
+
+#include <memory>
+
+#include "apps/answer_printer.h"
+#include "apps/ending.h"
+#include "apps/exit_code.h"
+#include "apps/json.h"
+#include "apps/model_loader.h"
+#include "apps/output.h"
+#include "apps/subcommands.h"
+#include "apps/timings.h"
+#include "runtime/session/prompt.h"
+
+namespace larder::apps {
+namespace {
+
+using formats::DataValue;
+using runtime::Flow;
+
+struct GenerateOptions {
+  std::string model;
+  OutputOptions output;
+  PromptFlags prompt;
+  runtime::SessionOptions session;
+  SamplingFlags sampling;
+  runtime::GenerationOptions generation;
+  bool recognises_special = false;
+};
+
+// Appends the prompt, telling progress.
+Result<Timings> prefill(runtime::Session& session, const std::vector<formats::TokenId>& ids,
+                        const OutputOptions& output) {
+  const Terminal screen(STDERR_FILENO, output.color);
+  ProgressLine progress(screen, "prompt", output.is_quiet);
+  const Stopwatch watch;
+  const Status s = session.append(ids, [&progress](int32_t done, int32_t total) {
+    progress.update(done, total);
+    return true;
+  });
+  if (!s.ok()) return s;
+  Timings timings;
+  timings.n_prompt = static_cast<int32_t>(ids.size());
+  timings.prompt_seconds = watch.seconds();
+  return timings;
+}
+
+int answer(const Engine& engine, const std::string& prompt, const GenerateOptions& options) {
+  runtime::Session& session = *engine.session;
+  const auto ids =
+      runtime::encode_text(*session.model().tokenizer(), prompt,
+                           options.recognises_special ? formats::SpecialTokens::recognised
+                                                      : formats::SpecialTokens::as_text);
+  if (!ids) return fail(ids.status());
+  Result<Timings> timings = prefill(session, *ids, options.output);
+  if (!timings) return fail(timings.status());
+
+  Output output = Output::standard();
+  const Terminal out(STDOUT_FILENO, options.output.color);
+  AnswerPrinter printer(output, out, out, false);
+  runtime::Sampler sampler(engine.sampler, session.model().config().n_vocab);
+  const auto generated =
+      runtime::generate(session, sampler, options.generation, [&](std::string_view piece) {
+        return options.output.is_json ? Flow::go_on : printer.show(runtime::Part::answer, piece);
+      });
+  if (!generated) return fail(generated.status());
+  timings->n_predicted = static_cast<int32_t>(generated->tokens.size());
+  timings->predicted_seconds = generated->seconds;
+
+  if (options.output.is_json) {
+    DataValue object = DataValue::make_dict({{"text", generated->text}});
+    add_ending(object, generated->tokens, generated->reason, *timings);
+    output.write(to_json(object) + "\n");
+  } else if (out.is_terminal()) {
+    printer.finish();
+  }
+  if (Status s = output.finish(); !s.ok()) return fail(s);
+  tell_ending(generated->reason, *timings, session.n_ctx(), options.output);
+  return exit_code(generated->reason);
+}
+
+int run_generate(const GenerateOptions& options) {
+  const auto prompt = read_prompt(options.prompt);
+  if (!prompt) return fail(prompt.status());
+  if (!*prompt) {
+    complain("there is no text to go on with; give one with -p TEXT or on standard input");
+    return kUsage;
+  }
+  const auto engine = open_engine(options.model, options.session, options.sampling, options.output);
+  if (!engine) return fail_model(engine.status());
+  return answer(*engine, **prompt, options);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& program, Run& run) {
+  CLI::App& command = *program.add_subcommand("generate", "Go on with a text, without a template");
+  auto options = std::make_shared<GenerateOptions>();
+  add_model_option(command, options->model);
+  add_prompt_options(command, options->prompt);
+  add_generation_options(command, options->generation);
+  command.add_flag("--special", options->recognises_special,
+                   "Recognise control tokens in the text");
+  add_sampling_options(command, options->sampling);
+  add_session_options(command, options->session);
+  add_output_options(command, options->output);
+  command.callback([options, &run] { run = [options] { return run_generate(*options); }; });
+}
+
+}  // namespace larder::apps

@@ -1,0 +1,116 @@
+// larder logits: every position's logits and routes, to compare with any reference.
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/exit_code.h"
+#include "apps/model_loader.h"
+#include "apps/npy.h"
+#include "apps/output.h"
+#include "apps/subcommands.h"
+
+namespace larder::apps {
+namespace {
+
+struct LogitsOptions {
+  std::string model, ids, out = "-", routes;
+  OutputOptions output;
+  runtime::SessionOptions session;
+};
+
+// Writes a line of CSV for every expert that was chosen. Rows of a layer come in the order of
+// their tokens, step after step.
+class RouteTable : public runtime::ForwardObserver {
+ public:
+  RouteTable(Output& output, int32_t n_layers)
+      : output_(output), n_rows_(static_cast<size_t>(n_layers)) {
+    output_.write("token,layer,rank,expert,weight\n");
+  }
+
+  void routes(int layer, int32_t* experts, float* weights, int n_rows, int n_active) override {
+    int32_t& first = n_rows_[static_cast<size_t>(layer)];
+    std::string lines;
+    for (int row = 0; row < n_rows; ++row) {
+      for (int rank = 0; rank < n_active; ++rank) {
+        const int at = row * n_active + rank;
+        char line[96];
+        std::snprintf(line, sizeof line, "%d,%d,%d,%d,%.9g\n", first + row, layer, rank,
+                      experts[at], static_cast<double>(weights[at]));
+        lines += line;
+      }
+    }
+    first += n_rows;
+    output_.write(lines);
+  }
+
+ private:
+  Output& output_;
+  std::vector<int32_t> n_rows_;  // seen so far, by layer
+};
+
+int write_logits(runtime::Session& session, const std::vector<formats::TokenId>& ids,
+                 const LogitsOptions& options) {
+  Result<Output> out = Output::open(options.out);
+  if (!out) return fail(out.status());
+  std::unique_ptr<Output> routes_output;
+  std::unique_ptr<RouteTable> routes;
+  if (!options.routes.empty()) {
+    Result<Output> opened = Output::open(options.routes);
+    if (!opened) return fail(opened.status());
+    routes_output = std::make_unique<Output>(std::move(*opened));
+    routes = std::make_unique<RouteTable>(*routes_output, session.model().config().n_layers());
+  }
+  out->write(npy_header(static_cast<int64_t>(ids.size()), session.model().config().n_vocab));
+  const Status computed = session.append_all_logits(
+      ids, [&out](int32_t, std::span<const float> row) { write_npy_row(*out, row); }, routes.get());
+  if (!computed.ok()) return fail(computed);
+  if (routes_output != nullptr) {
+    if (Status s = routes_output->finish(); !s.ok()) return fail(s);
+  }
+  return fail_unless_ok(out->finish());
+}
+
+int run_logits(const LogitsOptions& options) {
+  const auto ids = parse_ids(options.ids);
+  if (!ids) return fail(ids.status());
+  if (options.out == "-" && isatty(STDOUT_FILENO) == 1) {
+    complain("logits are bytes, no text for a terminal; name a file with -o FILE");
+    return kUsage;
+  }
+  if (options.out == "-" && options.routes == "-") {
+    complain("logits and routes cannot both go to stdout");
+    return kUsage;
+  }
+  auto model = load_model(options.model, options.output);
+  if (!model) return fail_model(model.status());
+  const auto session = open_session(std::move(*model), options.session, options.output);
+  if (!session) return fail_model(session.status());
+  return write_logits(**session, *ids, options);
+}
+
+}  // namespace
+
+void add_logits(CLI::App& program, Run& run) {
+  CLI::App& command =
+      *program.add_subcommand("logits", "Every position's logits, float32, in NumPy's format");
+  auto options = std::make_shared<LogitsOptions>();
+  add_model_option(command, options->model);
+  command.add_option("--ids", options->ids, "Token ids, separated by commas")
+      ->type_name("IDS")
+      ->required();
+  command.add_option("-o,--output", options->out, "Where the logits go (default: stdout)")
+      ->type_name("FILE.npy");
+  command
+      .add_option("--routes", options->routes,
+                  "The experts chosen, as CSV: token,layer,rank,expert,weight; - is stdout")
+      ->type_name("FILE.csv");
+  add_session_options(command, options->session);
+  command.add_flag("-q,--quiet", options->output.is_quiet, "Only errors on stderr");
+  command.add_flag("-v,--verbose", options->output.is_verbose, "Say more, on stderr");
+  command.callback([options, &run] { run = [options] { return run_logits(*options); }; });
+}
+
+}  // namespace larder::apps

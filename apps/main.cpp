@@ -1,0 +1,49 @@
+// The program: understands the command line and runs one subcommand.
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "apps/exit_code.h"
+#include "apps/signals.h"
+#include "apps/subcommands.h"
+
+namespace larder::apps {
+namespace {
+
+int understand_and_run(int argc, char** argv) {
+  CLI::App program("Runs quantized mixture-of-experts language models on ordinary CPUs.", "larder");
+  program.set_version_flag("--version", "larder " LARDER_VERSION);
+  program.require_subcommand(1);
+  program.footer(
+      "`larder COMMAND --help` tells a command's options. Without -m, the bundled model.");
+  Run run;
+  for (const auto add :
+       {add_chat, add_generate, add_tokenize, add_render, add_logits, add_inspect}) {
+    add(program, run);
+  }
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    complain(std::string(error.what()) + "; see `larder --help`");
+    return kUsage;
+  }
+  return run();
+}
+
+}  // namespace
+}  // namespace larder::apps
+
+int main(int argc, char** argv) {
+  using namespace larder::apps;
+  install_signal_handlers();
+  try {
+    return understand_and_run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    complain("out of memory");
+  } catch (const std::exception& error) {
+    complain(error.what());
+  }
+  return kFailure;
+}

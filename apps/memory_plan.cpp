@@ -1,0 +1,104 @@
+#include "apps/memory_plan.h"
+
+#include <cstdio>
+
+#include "apps/file_summary.h"
+#include "runtime/session/sequence_state.h"
+
+namespace larder::apps {
+namespace {
+
+using formats::DataValue;
+using runtime::LayerConfig;
+
+std::string describe(const LayerConfig& layer) {
+  char text[200];
+  int n = std::snprintf(text, sizeof text, "attention %d heads, %d kv heads of %d/%d; ",
+                        layer.n_heads, layer.n_kv_heads, layer.d_key, layer.d_value);
+  if (layer.is_moe()) {
+    std::snprintf(text + n, sizeof text - static_cast<size_t>(n),
+                  "%d experts of width %d, %d chosen, shared width %d", layer.router.n_experts,
+                  layer.d_ff, layer.router.n_active, layer.d_ff_shared);
+  } else {
+    std::snprintf(text + n, sizeof text - static_cast<size_t>(n), "dense FFN of width %d",
+                  layer.d_ff_shared);
+  }
+  return text;
+}
+
+uint64_t routed_expert_bytes(const runtime::ModelWeights& weights) {
+  uint64_t bytes = 0;
+  for (const runtime::LayerWeights& layer : weights.layers) {
+    for (const runtime::ExpertStack* stack : {&layer.gate, &layer.up, &layer.down}) {
+      bytes += stack->stride_bytes * static_cast<uint64_t>(stack->n_experts);
+    }
+  }
+  return bytes;
+}
+
+uint64_t tensor_bytes(const formats::GgufFile& file) {
+  uint64_t bytes = 0;
+  for (const formats::GgufTensor& tensor : file.tensors()) bytes += tensor.size_bytes;
+  return bytes;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const runtime::Session& session) {
+  const runtime::Model& model = session.model();
+  MemoryPlan plan;
+  for (int32_t i = 0; i < model.config().n_layers(); ++i) {
+    std::string description = describe(model.config().layers[static_cast<size_t>(i)]);
+    if (plan.layers.empty() || plan.layers.back().description != description) {
+      plan.layers.push_back({i, i, std::move(description)});
+    }
+    plan.layers.back().last = i;
+  }
+  plan.n_ctx = session.n_ctx();
+  plan.expert_bytes = routed_expert_bytes(model.weights());
+  plan.other_bytes = tensor_bytes(model.file()) - plan.expert_bytes;
+  plan.cache_bytes = runtime::SequenceState::bytes_for(
+      model.config(), session.n_ctx(),
+      session.options().exact ? runtime::CacheType::f32 : runtime::CacheType::f16);
+  plan.buffer_bytes = session.bytes() - plan.cache_bytes;
+  return plan;
+}
+
+DataValue to_data(const MemoryPlan& plan) {
+  DataValue layers = DataValue::make_list();
+  for (const LayerRun& run : plan.layers) {
+    layers.list.push_back(DataValue::make_dict(
+        {{"first", run.first}, {"last", run.last}, {"description", run.description}}));
+  }
+  const auto number = [](uint64_t value) { return DataValue(static_cast<int64_t>(value)); };
+  return DataValue::make_dict({{"layers", std::move(layers)},
+                               {"n_ctx", plan.n_ctx},
+                               {"expert_bytes", number(plan.expert_bytes)},
+                               {"other_weight_bytes", number(plan.other_bytes)},
+                               {"cache_bytes", number(plan.cache_bytes)},
+                               {"buffer_bytes", number(plan.buffer_bytes)},
+                               {"total_bytes", number(plan.total_bytes())}});
+}
+
+std::string to_text(const MemoryPlan& plan) {
+  std::string text = "\n";
+  char row[256];
+  for (const LayerRun& run : plan.layers) {
+    std::snprintf(row, sizeof row, "layers %3d-%-3d %s\n", run.first, run.last,
+                  run.description.c_str());
+    text += row;
+  }
+  text += "\nRAM for a context of " + std::to_string(plan.n_ctx) + " tokens\n";
+  const auto part = [&](const char* name, uint64_t bytes) {
+    std::snprintf(row, sizeof row, "%-34s %12s\n", name, size_text(bytes).c_str());
+    text += row;
+  };
+  part("routed experts (mapped)", plan.expert_bytes);
+  part("other weights (mapped)", plan.other_bytes);
+  part("keys and values", plan.cache_bytes);
+  part("buffers", plan.buffer_bytes);
+  part("together", plan.total_bytes());
+  return text;
+}
+
+}  // namespace larder::apps

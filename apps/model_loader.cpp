@@ -1,0 +1,133 @@
+#include "apps/model_loader.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "apps/exit_code.h"
+#include "apps/signals.h"
+#include "apps/terminal.h"
+
+namespace larder::apps {
+namespace {
+
+constexpr uint64_t kPieceBytes = 4 << 20;  // read at once; a multiple of the page
+
+// MemAvailable, in bytes; 0 if the system does not say.
+uint64_t available_memory_bytes() {
+  std::FILE* const info = std::fopen("/proc/meminfo", "re");
+  if (info == nullptr) return 0;
+  char line[128];
+  unsigned long long kib = 0;
+  while (std::fgets(line, sizeof line, info) != nullptr) {
+    if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+  }
+  std::fclose(info);
+  return uint64_t{kib} << 10;
+}
+
+// Whether every page of a mapped range is in memory already.
+bool is_resident(std::span<const std::byte> range) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> pages((range.size() + page - 1) / page);
+  void* const start = const_cast<std::byte*>(range.data());
+  if (mincore(start, range.size(), pages.data()) != 0) return false;
+  return std::all_of(pages.begin(), pages.end(),
+                     [](unsigned char bits) { return (bits & 1) != 0; });
+}
+
+// Reads what is not in memory, through the descriptor: a page that cannot be read is an error
+// here and no fault of the mapping.
+Status warm_up(const formats::GgufFile& file, ProgressLine& progress) {
+  std::vector<std::byte> buffer(kPieceBytes);
+  uint64_t done = 0;
+  for (int i = 0; i < file.n_shards(); ++i) {
+    const formats::MappedFile* const shard = file.shard(i);
+    if (shard == nullptr) continue;
+    const std::span<const std::byte> bytes = shard->bytes();
+    for (uint64_t at = 0; at < bytes.size(); at += kPieceBytes) {
+      if (is_interrupted() || is_terminated()) {
+        return Status(Cause::cancelled, "loading was interrupted");
+      }
+      const uint64_t n = std::min<uint64_t>(kPieceBytes, bytes.size() - at);
+      if (!is_resident(bytes.subspan(at, n))) {
+        if (Status s = shard->read_at(at, std::span(buffer).first(n)); !s.ok()) return s;
+      }
+      done += n;
+      progress.update(static_cast<int64_t>(done >> 20),
+                      static_cast<int64_t>(file.size_bytes() >> 20));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& model,
+                                                         const OutputOptions& output) {
+  const Result<std::string> path = model_path(model);
+  if (!path) return path.status();
+  auto opened = runtime::Model::open(*path);
+  if (!opened) return opened;
+  const formats::GgufFile& file = (*opened)->file();
+  if (output.is_verbose) {
+    for (const std::string& warning : file.warnings()) complain("warning: " + warning);
+    for (const std::string& warning : (*opened)->warnings()) complain("warning: " + warning);
+  }
+  if (file.size_bytes() <= available_memory_bytes()) {
+    const Terminal screen(STDERR_FILENO, output.color);
+    ProgressLine progress(screen, "loading (MiB)", output.is_quiet);
+    if (Status s = warm_up(file, progress); !s.ok()) return s;
+  }
+  return opened;
+}
+
+Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const runtime::Model> model,
+                                                       const runtime::SessionOptions& options,
+                                                       const OutputOptions& output) {
+  const int32_t trained = model->config().context_length;
+  auto session = runtime::Session::create(std::move(model), options);
+  if (!session) return session;
+  cancel_on_signal(session->get());
+  const int32_t n_ctx = (*session)->n_ctx();
+  if (trained > 0 && n_ctx > trained && !output.is_quiet) {
+    complain("warning: the model was trained for " + std::to_string(trained) +
+             " tokens of context, --ctx-size asks for " + std::to_string(n_ctx));
+  }
+  if (output.is_verbose) {
+    std::fprintf(stderr, "larder: %s, %d threads, %d tokens of context, %.1f MiB\n",
+                 (*session)->isa(), (*session)->options().n_threads, n_ctx,
+                 static_cast<double>((*session)->bytes()) / (1 << 20));
+  }
+  return session;
+}
+
+Result<Engine> open_engine(const std::string& model, const runtime::SessionOptions& session,
+                           const SamplingFlags& sampling, const OutputOptions& output) {
+  auto loaded = load_model(model, output);
+  if (!loaded) return loaded.status();
+  const auto sampler = sampler_options((*loaded)->file(), sampling);
+  if (!sampler) return sampler.status();
+  auto opened = open_session(std::move(*loaded), session, output);
+  if (!opened) return opened.status();
+  if (output.is_verbose) {
+    std::fprintf(stderr, "larder: seed %llu\n", static_cast<unsigned long long>(sampler->seed));
+  }
+  return Engine{std::move(*opened), *sampler};
+}
+
+Result<Vocabulary> load_vocabulary(const std::string& model) {
+  const Result<std::string> path = model_path(model);
+  if (!path) return path.status();
+  auto file = formats::GgufFile::open(*path);
+  if (!file) return file.status();
+  auto tokenizer = formats::Tokenizer::create(**file);
+  if (!tokenizer) return tokenizer.status().with_file(*path);
+  return Vocabulary{*file, *tokenizer};
+}
+
+}  // namespace larder::apps

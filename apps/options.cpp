@@ -1,0 +1,169 @@
+#include "apps/options.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "apps/model_path.h"
+
+namespace larder::apps {
+
+void add_model_option(CLI::App& command, std::string& model) {
+  command.add_option("-m,--model", model, "GGUF file (default: the bundled model)")
+      ->type_name("FILE");
+}
+
+void add_output_options(CLI::App& command, OutputOptions& options) {
+  command.add_flag("-q,--quiet", options.is_quiet, "Only the result and errors");
+  command.add_flag("-v,--verbose", options.is_verbose, "Say more about what happens, on stderr");
+  command.add_flag("--json", options.is_json, "One JSON object a line on stdout");
+  static const std::map<std::string, ColorMode> kModes = {
+      {"auto", ColorMode::automatic}, {"on", ColorMode::on}, {"off", ColorMode::off}};
+  command.add_option("--color", options.color, "auto, on or off (default: auto)")
+      ->transform(CLI::CheckedTransformer(kModes).description(""))
+      ->type_name("WHEN");
+}
+
+void add_prompt_options(CLI::App& command, PromptFlags& prompt) {
+  command.add_option("-p,--prompt", prompt.text, "The text; standard input comes before it")
+      ->type_name("TEXT");
+  command.add_option("-f,--file", prompt.file, "Read the text from a file; - is standard input")
+      ->type_name("FILE");
+}
+
+void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
+  command.add_option("-t,--threads", options.n_threads, "Threads (default: the usable cores)")
+      ->type_name("N");
+  command
+      .add_option("-c,--ctx-size", options.n_ctx,
+                  "Tokens of context (default: the model's, at most " +
+                      std::to_string(runtime::kDefaultContext) + ")")
+      ->type_name("N");
+  command.add_option("-b,--batch-size", options.batch_size, "Prompt tokens of one step")
+      ->type_name("N")
+      ->capture_default_str();
+  command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
+      ->type_name("NAME");
+  command.add_flag("--exact", options.exact,
+                   "Keep activations in float32: slower, for comparisons");
+}
+
+void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
+  const auto number = [&](const char* name, auto& value, const char* what) {
+    command.add_option(name, value, what)->type_name("X")->group("Sampling");
+  };
+  number("-s,--seed", flags.seed, "Random seed; -1 (default) draws one");
+  number("--temp,--temperature", flags.temperature, "0 is greedy (default 0.8)");
+  number("--top-k", flags.top_k, "Only the k most likely tokens; 0 is off (default 40)");
+  number("--top-p", flags.top_p, "Only the likely tokens up to this mass; 1 is off (default 0.95)");
+  number("--min-p", flags.min_p, "Only tokens so likely against the best; 0 is off (default 0.05)");
+  number("--typical", flags.typical_p, "Locally typical sampling; 1 is off (default 1)");
+  number("--repeat-penalty", flags.repeat_penalty, "1 is off (default 1)");
+  number("--repeat-last-n", flags.repeat_last_n,
+         "Tokens that penalties look back; -1 is all (default 64)");
+  number("--presence-penalty", flags.presence_penalty, "0 is off (default 0)");
+  number("--frequency-penalty", flags.frequency_penalty, "0 is off (default 0)");
+}
+
+void add_generation_options(CLI::App& command, runtime::GenerationOptions& options) {
+  command
+      .add_option("-n,--predict,--n-predict", options.max_tokens,
+                  "Tokens at most; -1 (default) until the context is full")
+      ->type_name("N");
+  command.add_option("--stop", options.stop, "Stop before this text; may be given again")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command.add_flag("--ignore-eos", options.ignore_end, "Go on after end-of-generation tokens");
+}
+
+Result<std::string> model_path(const std::string& model) {
+  if (!model.empty()) return model;
+  return bundled_model_path();
+}
+
+Result<runtime::SamplerOptions> sampler_options(const formats::GgufFile& file,
+                                                const SamplingFlags& flags) {
+  Result<runtime::SamplerOptions> options = runtime::sampler_options_from(file);
+  if (!options) return options;
+  options->temperature = flags.temperature.value_or(options->temperature);
+  options->top_k = flags.top_k.value_or(options->top_k);
+  options->top_p = flags.top_p.value_or(options->top_p);
+  options->min_p = flags.min_p.value_or(options->min_p);
+  options->typical_p = flags.typical_p.value_or(options->typical_p);
+  options->repeat_penalty = flags.repeat_penalty.value_or(options->repeat_penalty);
+  options->repeat_last_n = flags.repeat_last_n.value_or(options->repeat_last_n);
+  options->presence_penalty = flags.presence_penalty.value_or(options->presence_penalty);
+  options->frequency_penalty = flags.frequency_penalty.value_or(options->frequency_penalty);
+  options->seed = flags.seed >= 0 ? static_cast<uint64_t>(flags.seed) : std::random_device{}();
+  if (Status s = runtime::check(*options); !s.ok()) return s;
+  return options;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  const bool is_stdin = path == "-";
+  const int descriptor = is_stdin ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  std::string text;
+  char buffer[1 << 16];
+  ssize_t n = descriptor < 0 ? -1 : 0;
+  while (descriptor >= 0 && (n = read(descriptor, buffer, sizeof buffer)) > 0) {
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  const int error = errno;
+  if (descriptor > STDIN_FILENO) close(descriptor);
+  if (n == 0) return text;
+  if (error == EINTR) return Status(Cause::cancelled, "interrupted while reading " + path);
+  return Status(Cause::io, std::string("cannot be read: ") + std::strerror(error))
+      .with_file(is_stdin ? "stdin" : path);
+}
+
+Result<std::optional<std::string>> read_prompt(const PromptFlags& flags) {
+  std::vector<std::string> parts;
+  if (isatty(STDIN_FILENO) != 1 && flags.file != "-") {
+    Result<std::string> text = read_file("-");
+    if (!text) return text.status();
+    if (!text->empty()) parts.push_back(std::move(*text));
+  }
+  if (!flags.file.empty()) {
+    Result<std::string> text = read_file(flags.file);
+    if (!text) return text.status();
+    parts.push_back(std::move(*text));
+  }
+  if (flags.text) parts.push_back(*flags.text);
+  if (parts.empty()) return std::optional<std::string>();
+  std::string joined;
+  for (const std::string& part : parts) {
+    if (!joined.empty() && joined.back() != '\n') joined += '\n';
+    joined += part;
+  }
+  return std::optional<std::string>(std::move(joined));
+}
+
+Result<std::vector<formats::TokenId>> parse_ids(const std::string& text) {
+  std::vector<formats::TokenId> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto is_between = [](char c) { return c == ',' || c == ' ' || c == '\n' || c == '\t'; };
+  while (at < end) {
+    if (is_between(*at)) {
+      ++at;
+      continue;
+    }
+    formats::TokenId id = 0;
+    const auto read = std::from_chars(at, end, id);
+    if (read.ec != std::errc() || (read.ptr < end && !is_between(*read.ptr))) {
+      return Status(
+          Cause::invalid_argument, "token ids are whole numbers, separated by commas",
+          "'" + std::string(at, std::min<size_t>(static_cast<size_t>(end - at), 20)) + "'");
+    }
+    ids.push_back(id);
+    at = read.ptr;
+  }
+  return ids;
+}
+
+}  // namespace larder::apps

@@ -1,0 +1,65 @@
+// The flags that subcommands share, spelled once.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/terminal.h"
+#include "formats/gguf/gguf_reader.h"
+#include "formats/status.h"
+#include "runtime/session/generation.h"
+#include "runtime/session/sampler.h"
+#include "runtime/session/session.h"
+
+namespace larder::apps {
+
+// What main() runs once the command line is understood; the chosen subcommand sets it.
+using Run = std::function<int()>;
+
+struct OutputOptions {
+  bool is_quiet = false, is_verbose = false, is_json = false;
+  ColorMode color = ColorMode::automatic;
+};
+
+struct SamplingFlags {
+  std::optional<float> temperature, top_p, min_p, typical_p;
+  std::optional<float> repeat_penalty, presence_penalty, frequency_penalty;
+  std::optional<int32_t> top_k, repeat_last_n;
+  int64_t seed = -1;  // -1: another one each time
+};
+
+struct PromptFlags {
+  std::optional<std::string> text;
+  std::string file;
+};
+
+void add_model_option(CLI::App& command, std::string& model);
+void add_output_options(CLI::App& command, OutputOptions& options);
+void add_prompt_options(CLI::App& command, PromptFlags& prompt);
+void add_session_options(CLI::App& command, runtime::SessionOptions& options);
+void add_sampling_options(CLI::App& command, SamplingFlags& flags);
+void add_generation_options(CLI::App& command, runtime::GenerationOptions& options);
+
+// -m, or the bundled model where it is empty.
+Result<std::string> model_path(const std::string& model);
+
+// The file's recommendations with the flags over them, checked; a seed is drawn where none is
+// given.
+Result<runtime::SamplerOptions> sampler_options(const formats::GgufFile& file,
+                                                const SamplingFlags& flags);
+
+// All of a file; "-" is stdin.
+Result<std::string> read_file(const std::string& path);
+
+// What is asked: stdin where that is no terminal, then the file of -f, then -p; a new line between
+// them. nullopt if there is none of them.
+Result<std::optional<std::string>> read_prompt(const PromptFlags& flags);
+
+// "1,2,3" or "1 2 3". Error `invalid_argument` naming what is no number.
+Result<std::vector<formats::TokenId>> parse_ids(const std::string& text);
+
+}  // namespace larder::apps

@@ -1,0 +1,37 @@
+// Where a result goes: stdout or a file. Unbuffered, so that text streams as it comes.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "formats/status.h"
+
+namespace larder::apps {
+
+class Output {
+ public:
+  // "-" is stdout. A file is created or emptied.
+  static Result<Output> open(const std::string& path);
+  static Output standard();
+
+  Output(Output&& other) noexcept;
+  Output& operator=(Output&&) = delete;
+  ~Output();
+
+  // False once something could not be written; later calls do nothing.
+  bool write(std::string_view bytes);
+  int descriptor() const noexcept { return descriptor_; }
+  // The error, if any. A reader that left (EPIPE) is none: the program just ends.
+  Status finish();
+
+ private:
+  Output(int descriptor, std::string name, bool is_owned)
+      : descriptor_(descriptor), name_(std::move(name)), is_owned_(is_owned) {}
+
+  int descriptor_;
+  std::string name_;
+  bool is_owned_;
+  int error_ = 0;  // errno
+};
+
+}  // namespace larder::apps

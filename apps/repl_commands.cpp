@@ -1,0 +1,206 @@
+#include "apps/repl_commands.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "apps/exit_code.h"
+
+namespace larder::apps {
+namespace {
+
+using runtime::ChatOptions;
+
+struct Command {
+  std::vector<std::string_view> names;
+  const char* arguments;
+  const char* what;
+  Next (*run)(Conversation& conversation, std::string_view arguments);
+};
+
+const std::vector<Command>& commands();
+
+std::string_view trim(std::string_view text) {
+  const size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  text.remove_prefix(begin);
+  return text.substr(0, text.find_last_not_of(" \t\n") + 1);
+}
+
+// "temp 0.5" to "temp" and "0.5".
+std::pair<std::string_view, std::string_view> split_first(std::string_view text) {
+  const size_t end = std::min(text.find_first_of(" \t\n"), text.size());
+  return {text.substr(0, end), trim(text.substr(end))};
+}
+
+Next help(Conversation&, std::string_view) {
+  for (const Command& command : commands()) {
+    std::string names;
+    for (const std::string_view name : command.names) {
+      names += (names.empty() ? "/" : " /") + std::string(name);
+    }
+    std::fprintf(stderr, "  %-22s %s\n", (names + command.arguments).c_str(), command.what);
+  }
+  std::fputs(
+      "  \"\"\"                    begins and ends a message of several lines; Alt-Enter adds a "
+      "line\n"
+      "  Ctrl-C                 stops the answer; at an empty prompt, twice leaves\n",
+      stderr);
+  return Next::read_on;
+}
+
+Next leave(Conversation&, std::string_view) { return Next::leave; }
+
+Next clear(Conversation& conversation, std::string_view) {
+  conversation.chat().clear();
+  std::fputs("The conversation is forgotten.\n", stderr);
+  return Next::read_on;
+}
+
+Next regenerate(Conversation& conversation, std::string_view) {
+  const auto reason = conversation.regenerate();
+  if (!reason) fail(reason.status());
+  return Next::read_on;
+}
+
+Next system(Conversation& conversation, std::string_view text) {
+  if (text.empty()) {
+    const std::string now(conversation.chat().system());
+    std::fprintf(stderr, "%s\n", now.empty() ? "There is no system prompt." : now.c_str());
+  } else {
+    conversation.chat().set_system(text == "\"\"" ? "" : std::string(text));
+    std::fputs("The system prompt is set; it counts from the next message on.\n", stderr);
+  }
+  return Next::read_on;
+}
+
+Next stats(Conversation& conversation, std::string_view) {
+  const runtime::Session& session = conversation.session();
+  std::fprintf(stderr, "context %zu of %d tokens, %d answers, %.1f MiB cache and buffers\n",
+               session.tokens().size(), session.n_ctx(), conversation.n_turns(),
+               static_cast<double>(session.bytes()) / (1 << 20));
+  std::fprintf(stderr, "%s, %d threads%s\n", session.isa(), session.options().n_threads,
+               session.options().exact ? ", float32 activations" : "");
+  if (const auto& timings = conversation.last_timings()) {
+    std::fprintf(stderr, "last answer: %d prompt tokens (%d more were held), %d tokens  %s\n",
+                 timings->n_prompt, timings->n_cached, timings->n_predicted,
+                 timings->to_line().c_str());
+  }
+  return Next::read_on;
+}
+
+template <class T>
+bool read_number(std::string_view text, T& value) {
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  return read.ec == std::errc() && read.ptr == text.data() + text.size();
+}
+
+// One thing that /set sets: false if the text is no such value.
+struct Setting {
+  std::string_view name;
+  bool (*read)(ChatOptions& options, std::string_view text);
+  std::string (*show)(const ChatOptions& options);
+};
+
+template <auto Member>
+constexpr Setting sampling(std::string_view name) {
+  return {name,
+          [](ChatOptions& options, std::string_view text) {
+            return read_number(text, options.sampler.*Member);
+          },
+          [](const ChatOptions& options) {
+            char text[32];
+            std::snprintf(text, sizeof text, "%g", static_cast<double>(options.sampler.*Member));
+            return std::string(text);
+          }};
+}
+
+using runtime::SamplerOptions;
+constexpr std::array kSettings = {sampling<&SamplerOptions::temperature>("temp"),
+                                  sampling<&SamplerOptions::top_k>("top-k"),
+                                  sampling<&SamplerOptions::top_p>("top-p"),
+                                  sampling<&SamplerOptions::min_p>("min-p"),
+                                  sampling<&SamplerOptions::typical_p>("typical"),
+                                  sampling<&SamplerOptions::repeat_penalty>("repeat-penalty"),
+                                  sampling<&SamplerOptions::repeat_last_n>("repeat-last-n"),
+                                  sampling<&SamplerOptions::presence_penalty>("presence-penalty"),
+                                  sampling<&SamplerOptions::frequency_penalty>("frequency-penalty"),
+                                  sampling<&SamplerOptions::seed>("seed"),
+                                  Setting{"predict",
+                                          [](ChatOptions& options, std::string_view text) {
+                                            return read_number(text, options.generation.max_tokens);
+                                          },
+                                          [](const ChatOptions& options) {
+                                            return std::to_string(options.generation.max_tokens);
+                                          }}};
+
+void show_settings(Conversation& conversation) {
+  for (const Setting& setting : kSettings) {
+    std::fprintf(stderr, "  %-18s %s\n", std::string(setting.name).c_str(),
+                 setting.show(conversation.chat().options()).c_str());
+  }
+  std::fprintf(stderr, "  %-18s %s\n", "thinking", conversation.hides_thinking() ? "off" : "on");
+}
+
+void set_thinking(Conversation& conversation, std::string_view value) {
+  if (value == "on" || value == "off") {
+    conversation.hide_thinking(value == "off");
+  } else {
+    complain("/set thinking takes on or off");
+  }
+}
+
+Next set(Conversation& conversation, std::string_view arguments) {
+  const auto [name, value] = split_first(arguments);
+  if (name.empty()) {
+    show_settings(conversation);
+    return Next::read_on;
+  }
+  if (name == "thinking") {
+    set_thinking(conversation, value);
+    return Next::read_on;
+  }
+  const auto setting = std::find_if(kSettings.begin(), kSettings.end(),
+                                    [&](const Setting& one) { return one.name == name; });
+  if (setting == kSettings.end()) {
+    complain("there is no setting '" + std::string(name) + "'; /set alone lists them");
+    return Next::read_on;
+  }
+  ChatOptions options = conversation.chat().options();
+  if (!setting->read(options, value)) {
+    complain("'" + std::string(value) + "' is no value for " + std::string(name));
+    return Next::read_on;
+  }
+  if (Status s = conversation.chat().set_options(std::move(options)); !s.ok()) fail(s);
+  return Next::read_on;
+}
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> all = {
+      {{"help", "?"}, "", "this list", help},
+      {{"exit", "bye", "quit"}, "", "leave, as Ctrl-D does", leave},
+      {{"clear"}, "", "forget the conversation, keep the system prompt", clear},
+      {{"regen", "retry"}, "", "answer the last message again", regenerate},
+      {{"system"}, " [TEXT]", "show or set the system prompt; \"\" removes it", system},
+      {{"set"}, " [NAME VALUE]", "show or change sampling; /set thinking on|off", set},
+      {{"stats"}, "", "context, memory and speed", stats}};
+  return all;
+}
+
+}  // namespace
+
+Next run_command(Conversation& conversation, std::string_view line) {
+  const auto [name, arguments] = split_first(trim(line).substr(1));
+  for (const Command& command : commands()) {
+    if (std::find(command.names.begin(), command.names.end(), name) != command.names.end()) {
+      return command.run(conversation, arguments);
+    }
+  }
+  complain("there is no command /" + std::string(name) +
+           "; /help lists them, and a space before it makes it a message");
+  return Next::read_on;
+}
+
+}  // namespace larder::apps

@@ -1,0 +1,55 @@
+// What the screen can do, asked of each stream by itself, and a progress line.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace larder::apps {
+
+enum class ColorMode : uint8_t { automatic, on, off };
+
+class Terminal {
+ public:
+  Terminal(int descriptor, ColorMode color);
+
+  bool is_terminal() const noexcept { return is_terminal_; }
+  // A terminal that understands escape sequences: not TERM=dumb.
+  bool can_redraw() const noexcept { return can_redraw_; }
+  // `on` and `off` win; else a terminal that can, unless NO_COLOR is set and not empty.
+  bool has_color() const noexcept { return has_color_; }
+  std::string_view dim() const noexcept { return has_color_ ? "\x1b[2m" : ""; }
+  std::string_view reset() const noexcept { return has_color_ ? "\x1b[0m" : ""; }
+  int columns() const noexcept;
+
+ private:
+  int descriptor_;
+  bool is_terminal_, can_redraw_, has_color_;
+};
+
+// Text from a model as a terminal may see it: control characters but newline and tab become U+FFFD,
+// so that no text can drive the screen.
+std::string for_terminal(std::string_view text);
+
+// "prompt  [####------]  40 %  205/512  3 s left", drawn over itself on stderr; only there where
+// that is a terminal, and only once the work has taken a moment.
+class ProgressLine {
+ public:
+  ProgressLine(const Terminal& terminal, std::string label, bool is_quiet);
+  ~ProgressLine();  // erases itself
+  void update(int64_t done, int64_t total);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Terminal& terminal_;
+  std::string label_;
+  bool is_on_, is_drawn_ = false;
+  Clock::time_point start_, last_draw_;
+};
+
+// The text of the line, `columns` wide at most. seconds: since the start.
+std::string progress_text(std::string_view label, int64_t done, int64_t total, double seconds,
+                          int columns);
+
+}  // namespace larder::apps
