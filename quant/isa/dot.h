@@ -44,7 +44,16 @@ template <class F>
   f(Index<7>{});
 }
 
-// Bit `from` of every byte, moved to bit `to`, alone.
+// f(Index<0>) ... f(Index<3>): its four 64s.
+template <class F>
+[[gnu::always_inline]] inline void for_each_64(F f) {
+  f(Index<0>{});
+  f(Index<1>{});
+  f(Index<2>{});
+  f(Index<3>{});
+}
+
+// The bits of width_mask << from of every byte, moved to `to`, the others cleared.
 template <int from, int to, class Bytes>
 [[gnu::always_inline]] inline Bytes move_bits(Bytes x, uint8_t width_mask) {
   const Bytes mask = Bytes::broadcast(static_cast<uint8_t>(width_mask << to));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "quant/isa/dot_q4_k.h"
+#include "quant/isa/dot.h"
 
 namespace larder::quant {
 
@@ -19,7 +19,8 @@ struct DotQ5_K {
            move_bits<i, 4>(Bytes::load(block.qh), 1);
   }
   [[gnu::always_inline]] static ScaleWords<typename Isa::Words> unpack_scales(const Block& block) {
-    return unpack_scales_and_mins<Isa>(block.scales);
+    const auto both = Isa::Words::from_6_bit_scales(block.scales.bytes);
+    return {low_words(both), high_words(both)};
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));

@@ -13,6 +13,7 @@ struct Gemv {
   using Ints = typename Isa::Ints;
   using Words = typename Isa::Words;
   using Sums = typename Isa::Sums;
+  using WideSums = typename Isa::WideSums;
   using Block = typename Dot::Block;
   using Activation = typename Dot::Activation;
   static constexpr bool kIsSuperBlock = sizeof(Activation) == sizeof(ActivationBlock256);
@@ -87,36 +88,43 @@ struct Gemv {
   template <int32_t n_tokens>
   [[gnu::always_inline]] static void row_sums(const Block& block, const Activation* const* x,
                                               int32_t r, BlockSums<n_tokens>& out) {
-    Sums dots[n_tokens];
-    for (Sums& s : dots) s = Sums::zero();
     if constexpr (kIsSuperBlock) {
-      const ScaleWords<Words> integers = Dot::unpack_scales(block);
-      for (int32_t t = 0; t < n_tokens; ++t) {
-        const Words sums = Words::load(Dot::kScaleGroup == 16 ? x[t]->sums_16 : x[t]->sums_32);
-        if constexpr (kOffset != 0) {
-          const Words offsets = integers.scales * Words::broadcast(-kOffset);
-          dots[t] = Isa::dot_words(dots[t], offsets, sums);
-        }
-        if constexpr (Dot::kHasMins) {
-          out.mins[t][r] = Isa::dot_words(Sums::zero(), integers.mins, sums);
-        }
-      }
-      for_each_32([&](auto index) {
-        constexpr int i = decltype(index)::value;
-        const auto quants = Dot::template quants<i>(block);
-        const Words scales = Isa::template spread<Dot::kScaleGroup, i>(integers.scales);
-        for (int32_t t = 0; t < n_tokens; ++t) {
-          dots[t] =
-              Isa::template dot_scaled<Dot::kMaxQuant>(dots[t], quants, x[t]->q + 32 * i, scales);
-        }
-      });
+      super_block_sums<n_tokens>(block, x, r, out);
     } else {
       const auto quants = Dot::template quants<0>(block);
       for (int32_t t = 0; t < n_tokens; ++t) {
-        dots[t] = Isa::template dot<Dot::kMaxQuant>(dots[t], quants, x[t]->q);
+        out.dots[t][r] = Isa::template dot<Dot::kMaxQuant>(Sums::zero(), quants, x[t]->q);
       }
     }
-    for (int32_t t = 0; t < n_tokens; ++t) out.dots[t][r] = dots[t];
+  }
+
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void super_block_sums(const Block& block,
+                                                      const Activation* const* x, int32_t r,
+                                                      BlockSums<n_tokens>& out) {
+    const ScaleWords<Words> integers = Dot::unpack_scales(block);
+    WideSums dots[n_tokens];
+    for (WideSums& s : dots) s = WideSums::zero();
+    for_each_64([&](auto index) {
+      constexpr int i = decltype(index)::value;
+      const auto low = Dot::template quants<2 * i>(block);
+      const auto high = Dot::template quants<2 * i + 1>(block);
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        dots[t] = Isa::template dot_scaled_64<Dot::kMaxQuant, Dot::kScaleGroup, i>(
+            dots[t], low, high, x[t]->q + 64 * i, integers.scales);
+      }
+    });
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      const Words sums = Words::load(Dot::kScaleGroup == 16 ? x[t]->sums_16 : x[t]->sums_32);
+      Sums total = Isa::narrow(dots[t]);
+      if constexpr (kOffset != 0) {
+        total = Isa::dot_words(total, integers.scales * Words::broadcast(-kOffset), sums);
+      }
+      out.dots[t][r] = total;
+      if constexpr (Dot::kHasMins) {
+        out.mins[t][r] = Isa::dot_words(Sums::zero(), integers.mins, sums);
+      }
+    }
   }
 
   template <int32_t n_tokens>

@@ -82,6 +82,31 @@ struct Words {
     return {_mm256_cvtepu8_epi16(bytes)};
   }
 
+  // Eight 6-bit scales and minimums out of 12 bytes b (block.h, ScalesAndMins); scales in words 0
+  // to 7, minimums in words 8 to 15. Each half is (b[0..3] & 63, b[8..11] nibble | tops of
+  // b[0..3]), with b[4..7] for b[0..3] in the upper half. Bytes go to the high ends of words, so
+  // that multiplying by 2^(8 - n) and keeping the high half shifts right by n. Reads 16 bytes: a
+  // super-block goes on behind its scales.
+  [[gnu::always_inline]] static Words from_6_bit_scales(const uint8_t* p) {
+    const __m256i b =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i first_of_word =
+        _mm256_setr_epi8(-1, 0, -1, 1, -1, 2, -1, 3, -1, 8, -1, 9, -1, 10, -1, 11,  //
+                         -1, 4, -1, 5, -1, 6, -1, 7, -1, 8, -1, 9, -1, 10, -1, 11);
+    const __m256i tops_of_word =
+        _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, 0, -1, 1, -1, 2, -1, 3,  //
+                         -1, -1, -1, -1, -1, -1, -1, -1, -1, 4, -1, 5, -1, 6, -1, 7);
+    const __m256i shifts = _mm256_setr_epi16(256, 256, 256, 256, 256, 256, 256, 256,  //
+                                             256, 256, 256, 256, 16, 16, 16, 16);
+    const __m256i mask = _mm256_setr_epi16(63, 63, 63, 63, 15, 15, 15, 15,  //
+                                           63, 63, 63, 63, 15, 15, 15, 15);
+    const __m256i low =
+        _mm256_and_si256(_mm256_mulhi_epu16(_mm256_shuffle_epi8(b, first_of_word), shifts), mask);
+    const __m256i tops = _mm256_and_si256(
+        _mm256_srli_epi16(_mm256_shuffle_epi8(b, tops_of_word), 10), _mm256_set1_epi16(0x30));
+    return {_mm256_or_si256(low, tops)};
+  }
+
   [[gnu::always_inline]] friend Words operator-(Words a, Words b) {
     return {_mm256_sub_epi16(a.lanes, b.lanes)};
   }
@@ -95,6 +120,13 @@ struct Words {
 template <int n>
 [[gnu::always_inline]] inline Words shift_right(Words a) {
   return {_mm256_srli_epi16(a.lanes, n)};
+}
+
+[[gnu::always_inline]] inline Words low_words(Words a) {  // the upper 8 become zeros
+  return {_mm256_zextsi128_si256(_mm256_castsi256_si128(a.lanes))};
+}
+[[gnu::always_inline]] inline Words high_words(Words a) {  // words 8 to 15, then zeros
+  return {_mm256_zextsi128_si256(_mm256_extracti128_si256(a.lanes, 1))};
 }
 
 struct Sums {

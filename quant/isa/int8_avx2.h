@@ -92,6 +92,14 @@ struct Avx2Int8 : Avx2 {
                           _mm_set1_epi16(static_cast<int16_t>((2 * second + 1) << 8 | 2 * second)));
     return {_mm256_shuffle_epi8(half, bytes_of_word)};
   }
+  using WideSums = Sums;
+  [[gnu::always_inline]] static Sums narrow(WideSums sums) { return sums; }
+  template <int max_quant, int group, int i>
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
+                                                       const int8_t* a, Words scales) {
+    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  }
   template <int max_quant>
   [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,
                                                 Words scales) {

@@ -1,6 +1,6 @@
 // The vocabulary of int8_scalar.h on AVX-512 VNNI. Panels: vpdpbusd, 64 products an instruction,
-// throughput 1 (Zen 4, Ice Lake) or 2 (Zen 5) a cycle, latency 4. Rows: 256-bit registers, since a
-// row's sub-blocks have 32 weights; vpmaddubsw then vpdpwssd, which multiplies by the scale.
+// throughput 1 (Zen 4, Ice Lake) or 2 (Zen 5) a cycle, latency 4. Rows: unpacked 32 quants at a
+// time, multiplied 64 at a time: vpmaddubsw, then vpdpwssd, which multiplies by the scales.
 #pragma once
 
 #include "quant/isa/int8_256.h"
@@ -61,23 +61,34 @@ struct Avx512VnniInt8 : Avx512Vnni {
   [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
     return {_mm256_dpbusd_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
   }
-  template <int group, int i>
-  [[gnu::always_inline]] static Words spread(Words scales) {
-    const auto first = static_cast<int16_t>(group == 32 ? i : 2 * i);
-    const auto second = static_cast<int16_t>(group == 32 ? i : 2 * i + 1);
-    const __m256i word = _mm256_setr_m128i(_mm_set1_epi16(first), _mm_set1_epi16(second));
-    return {_mm256_permutexvar_epi16(word, scales.lanes)};
+  struct WideSums {
+    __m512i lanes;
+    [[gnu::always_inline]] static WideSums zero() { return {_mm512_setzero_si512()}; }
+  };
+  [[gnu::always_inline]] static Sums narrow(WideSums sums) {
+    return {_mm256_add_epi32(_mm512_castsi512_si256(sums.lanes),
+                             _mm512_extracti64x4_epi64(sums.lanes, 1))};
   }
-  template <int max_quant>
-  [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,
-                                                Words scales) {
-    const __m256i x = Bytes::load(a).lanes;
+  template <int max_quant, int group, int i>
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
+                                                       const int8_t* a, Words scales) {
+    const __m512i quants = join(low.lanes, high.lanes), x = _mm512_loadu_si512(a);
+    const __m512i all = _mm512_castsi256_si512(scales.lanes);
+    constexpr int kPer64 = 64 / group;
+    const auto word_of = [](int quarter) {  // which scale a quarter of 16 quants has
+      return static_cast<int16_t>(kPer64 * i + quarter * kPer64 / 4);
+    };
+    const __m512i words = _mm512_inserti64x4(
+        _mm512_castsi256_si512(
+            _mm256_setr_m128i(_mm_set1_epi16(word_of(0)), _mm_set1_epi16(word_of(1)))),
+        _mm256_setr_m128i(_mm_set1_epi16(word_of(2)), _mm_set1_epi16(word_of(3))), 1);
+    const __m512i spread = _mm512_permutexvar_epi16(words, all);
     if constexpr (max_quant > 127) {  // pairs would saturate; whole dwords do not
-      const __m256i dots = _mm256_dpbusd_epi32(_mm256_setzero_si256(), quants.lanes, x);
-      const __m256i wide = _mm256_srai_epi32(_mm256_slli_epi32(scales.lanes, 16), 16);
-      return {_mm256_add_epi32(sum.lanes, _mm256_mullo_epi32(dots, wide))};
+      const __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), quants, x);
+      const __m512i wide = _mm512_srai_epi32(spread, 16);
+      return {_mm512_add_epi32(sum.lanes, _mm512_mullo_epi32(dots, wide))};
     }
-    return {_mm256_dpwssd_epi32(sum.lanes, _mm256_maddubs_epi16(quants.lanes, x), scales.lanes)};
+    return {_mm512_dpwssd_epi32(sum.lanes, _mm512_maddubs_epi16(quants, x), spread)};
   }
   [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
     return {_mm256_dpwssd_epi32(sum.lanes, a.lanes, b.lanes)};

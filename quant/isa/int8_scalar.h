@@ -95,6 +95,16 @@ struct Words {
     return make([=](int i) { return (i < 8 ? low : high) >> 8 * (i % 8) & 0xff; });
   }
 
+  // Eight 6-bit scales and minimums out of 12 bytes (block.h, ScalesAndMins); scales in words 0 to
+  // 7, minimums in words 8 to 15.
+  [[gnu::noinline]] static Words from_6_bit_scales(const uint8_t* p) {
+    return Words::make([=](int i) {
+      const int k = i % 4, own = i < 8 ? 0 : 4;  // where the group's own bytes start
+      if (i % 8 < 4) return p[own + k] & 63;
+      return (i < 8 ? p[8 + k] & 15 : p[8 + k] >> 4) | p[own + k] >> 6 << 4;
+    });
+  }
+
   friend Words operator-(Words a, Words b) {
     return make([&](int i) { return a.lane[i] - b.lane[i]; });
   }
@@ -108,6 +118,13 @@ struct Words {
 template <int n>
 [[gnu::noinline]] Words shift_right(Words a) {  // zeros come in
   return Words::make([&](int i) { return static_cast<uint16_t>(a.lane[i]) >> n; });
+}
+
+inline Words low_words(Words a) {  // the upper 8 become zeros
+  return Words::make([&](int i) { return i < 8 ? a.lane[i] : 0; });
+}
+inline Words high_words(Words a) {  // words 8 to 15, then zeros
+  return Words::make([&](int i) { return i < 8 ? a.lane[i + 8] : 0; });
 }
 
 struct Sums {
@@ -137,6 +154,16 @@ struct ScalarInt8 : Scalar {
   template <int group, int i>
   [[gnu::noinline]] static Words spread(Words scales) {
     return Words::make([&](int k) { return scales.lane[group == 32 ? i : 2 * i + k / 8]; });
+  }
+  // A sum over 64 quants at a time: wider where the instruction set is.
+  using WideSums = Sums;
+  static Sums narrow(WideSums sums) { return sums; }
+  // sum + quants 64 i to 64 i + 63, scaled, . a
+  template <int max_quant, int group, int i>
+  static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high, const int8_t* a,
+                                Words scales) {
+    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
   }
   template <int max_quant>
   [[gnu::noinline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a, Words scales) {
