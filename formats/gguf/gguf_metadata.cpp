@@ -52,7 +52,8 @@ bool must_be_utf8(std::string_view key) noexcept {
 // Walks over one value of one key and checks it on the way.
 class ValueScanner {
  public:
-  ValueScanner(ByteReader& reader, std::string_view key) noexcept : reader_(reader), key_(key) {}
+  ValueScanner(ByteReader& reader, std::string_view key) noexcept
+      : reader_(reader), key_(key), must_be_utf8_(must_be_utf8(key)) {}
 
   Status scan(GgufType type) {
     switch (type) {
@@ -85,7 +86,7 @@ class ValueScanner {
     }
     std::string_view text;
     if (!reader_.read_text(length, text)) return failure();
-    if (must_be_utf8(key_) && !is_utf8(text)) return bad(Cause::utf8, "expected UTF-8", offset);
+    if (must_be_utf8_ && !is_utf8(text)) return bad(Cause::utf8, "expected UTF-8", offset);
     return {};
   }
 
@@ -173,6 +174,7 @@ class ValueScanner {
 
   ByteReader& reader_;
   std::string_view key_;
+  bool must_be_utf8_;
 };
 
 }  // namespace

@@ -3,6 +3,11 @@
 // The header is read once into private memory, validated completely, and never read again; tensor
 // data stay in the file, mapped lazily, so that opening takes milliseconds whatever the size.
 // Every count is checked against the bytes left before anything is allocated for it.
+//
+// Where writers differ: tensor infos may stand in any order; gaps between tensors, trailing bytes
+// and padding behind the header that is not zero are warnings; the last tensor may be unpadded.
+// Overlapping tensors, tensors without dimensions and dimensions of 0 are errors. Limits are in
+// gguf_limits.h. Names of tensors are opaque UTF-8 of 1 to 64 bytes without NUL.
 #pragma once
 
 #include <array>
@@ -56,7 +61,8 @@ class GgufFile {
   const GgufTensor* find_tensor(std::string_view name) const noexcept;
   std::span<const std::byte> data(const GgufTensor& tensor) const noexcept;  // mapped
 
-  // Things that are odd but harmless (trailing bytes, non-zero padding), one sentence each.
+  // Things that are odd but harmless (trailing bytes, non-zero padding), one sentence each, with
+  // the file's name.
   std::span<const std::string> warnings() const noexcept;
 
   // Required metadata: `missing` if absent, `value_type` if of another kind; errors name the key.

@@ -1,4 +1,6 @@
 // A regular file, opened once and mapped read-only, lazily: nothing is read before it is touched.
+// Touching bytes() of a file that was cut short, or whose disk fails, raises SIGBUS; read_at()
+// returns an error instead.
 #pragma once
 
 #include <cstddef>
