@@ -46,8 +46,8 @@ struct ForwardOptions {
   int32_t max_logits = 1;  // of them, how many may want logits
   int32_t max_positions =
       0;  // longest sequence, 0: the trained context; decides LongRoPE's factors
-  const quant::KernelSet* kernels = nullptr;  // null: the best of this machine
-  std::shared_ptr<ExpertStore> experts;       // null: where the mapped file has them
+  const quant::KernelSet* kernels = nullptr;       // null: the best of this machine
+  std::shared_ptr<ExpertStore> experts = nullptr;  // null: where the mapped file has them
 };
 
 class Forward {
