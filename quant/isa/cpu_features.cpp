@@ -1,7 +1,5 @@
 #include "quant/isa/cpu_features.h"
 
-#include <cpuid.h>
-
 #include <cstdint>
 #include <xsimd/xsimd.hpp>
 
@@ -11,11 +9,19 @@ namespace {
 // Bits of XCR0: the register files that the operating system saves. Source: Intel SDM vol. 1, 13.3.
 constexpr uint32_t kSavesYmm = 0x06;
 constexpr uint32_t kSavesZmm = 0xe6;
-constexpr uint32_t kLeaf1EcxOsXsave = 1u << 27;
 
+// Bits of CPUID leaf 1, ecx. Source: Intel SDM vol. 2, CPUID.
+constexpr uint32_t kHasXsave = 1u << 27;
+constexpr uint32_t kHasF16c = 1u << 29;
+
+uint32_t cpuid_leaf_1_ecx() noexcept {
+  uint32_t eax = 1, ebx, ecx = 0, edx;
+  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  return ecx;
+}
+
+// REQUIRES: kHasXsave.
 uint32_t saved_registers() noexcept {
-  uint32_t eax, ebx, ecx, edx;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & kLeaf1EcxOsXsave) == 0) return 0;
   uint32_t low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
@@ -24,17 +30,18 @@ uint32_t saved_registers() noexcept {
 }  // namespace
 
 CpuFeatures detect_cpu_features() noexcept {
-  // xsimd asks the processor only, and knows neither F16C nor VL nor VNNI.
+  // xsimd asks the processor alone, not the operating system, and knows neither F16C nor VL nor
+  // VNNI.
   const auto known = xsimd::available_architectures();
-  __builtin_cpu_init();
-  const uint32_t saved = saved_registers();
   CpuFeatures features;
-  features.avx2 = known.fma3_avx2 && __builtin_cpu_supports("avx2") &&
-                  __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-                  (saved & kSavesYmm) == kSavesYmm;
-  features.avx512_vnni = features.avx2 && known.avx512f && known.avx512bw && known.avx512dq &&
-                         __builtin_cpu_supports("avx512vl") &&
-                         __builtin_cpu_supports("avx512vnni") && (saved & kSavesZmm) == kSavesZmm;
+  constexpr uint32_t kNeeded = kHasXsave | kHasF16c;
+  if (!known.fma3_avx2 || (cpuid_leaf_1_ecx() & kNeeded) != kNeeded) return features;
+  const uint32_t saved = saved_registers();
+  features.avx2 = (saved & kSavesYmm) == kSavesYmm;
+  __builtin_cpu_init();
+  features.avx512_vnni = features.avx2 && (saved & kSavesZmm) == kSavesZmm && known.avx512f &&
+                         known.avx512bw && known.avx512dq && __builtin_cpu_supports("avx512vl") &&
+                         __builtin_cpu_supports("avx512vnni");
   return features;
 }
 
