@@ -1,4 +1,4 @@
-#include "golden_case.h"
+#include "tests/golden_case.h"
 
 #include <doctest/doctest.h>
 

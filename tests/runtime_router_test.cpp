@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "quant/dispatch.h"
@@ -95,7 +96,7 @@ template <class F>
 void for_each_isa(F&& f) {
   for (const quant::KernelSet* kernels : quant::kernel_sets()) {
     if (!quant::is_supported(*kernels)) continue;
-    INFO("instruction set ", kernels->name);
+    INFO("instruction set ", std::string(kernels->name));
     f(*kernels);
   }
 }

@@ -31,7 +31,7 @@ void ExpertWave::begin(const LayerStep& layer) noexcept {
   const Workspace& space = pass.space;
   const RouterConfig& router = layer.config.router;
   const int64_t n_choices = int64_t{pass.n_rows()} * router.n_active;
-  if (pass.bad_router.is_raised() || !pass.status.ok() || n_choices == 0) return;
+  if (pass.faults.router.is_raised() || !pass.status.ok() || n_choices == 0) return;
 
   // A counting sort: first_slot[e + 1] counts, then sums, then walks.
   int32_t* first = space.first_slot;

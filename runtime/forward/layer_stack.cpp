@@ -1,7 +1,5 @@
 #include "runtime/forward/layer_stack.h"
 
-#include <string>
-
 #include "runtime/forward/attention_gqa.h"
 #include "runtime/forward/moe_block.h"
 
@@ -26,7 +24,7 @@ void norm(quant::Team& team, const Pass& pass, const float* weight,
 }
 
 // stream += branch.
-void add_branch(quant::Team& team, Pass& pass) noexcept {
+void add_branch(quant::Team& team, const Pass& pass, RowFlag& fault) noexcept {
   const int32_t d_model = pass.config.d_model;
   const float scale = pass.config.residual_scale;
   team.for_each(pass.n_rows(), [&](int64_t row) {
@@ -34,34 +32,16 @@ void add_branch(quant::Team& team, Pass& pass) noexcept {
       pass.vector().add(pass.stream(row), pass.branch(row), d_model);
     else
       pass.vector().add_scaled(pass.stream(row), scale, pass.branch(row), d_model);
-    if (!pass.vector().all_finite(pass.stream(row), d_model)) pass.bad_stream.raise(row);
+    if (!pass.vector().all_finite(pass.stream(row), d_model)) fault.raise(row);
   });
-}
-
-std::string at_row(const Pass& pass, int64_t row) {
-  const TokenRow& token = pass.rows[static_cast<size_t>(row)];
-  return "token " + std::to_string(token.token) + " at position " + std::to_string(token.position);
-}
-
-Status not_finite(const Pass& pass, const RowFlag& flag, const char* what, std::string subject) {
-  return Status(Cause::numeric, std::string(what) + " not finite for " + at_row(pass, flag.row()),
-                std::move(subject));
 }
 
 // Decides on one thread whether the pass goes on behind a layer.
 void look_at(const LayerStep& layer) noexcept {
   Pass& pass = layer.pass;
-  const std::string prefix = "blk." + std::to_string(layer.index) + ".";
-  if (pass.status.ok()) {
-    if (pass.bad_router.is_raised())
-      pass.status = not_finite(pass, pass.bad_router, "router logits are",
-                               "tensor " + prefix + "ffn_gate_inp.weight");
-    else if (pass.bad_stream.is_raised())
-      pass.status = not_finite(pass, pass.bad_stream, "the layer's output is",
-                               "layer " + std::to_string(layer.index));
-    else if (pass.cancel && pass.cancel->load(std::memory_order_relaxed))
-      pass.status = Status(Cause::cancelled, "cancelled");
-  }
+  if (pass.status.ok()) pass.status = pass.faults.of_layer(pass, layer.index);
+  if (pass.status.ok() && pass.cancel && pass.cancel->load(std::memory_order_relaxed))
+    pass.status = Status(Cause::cancelled, "cancelled");
   pass.stops = !pass.status.ok();
   if (!pass.stops && pass.observer)
     pass.observer->layer_output(layer.index, pass.space.stream, pass.n_rows(), pass.config.d_model);
@@ -88,12 +68,12 @@ void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
 
   norm(team, pass, layer.weights.attn_norm, mixer_forms(layer));
   mix(team, layer);
-  add_branch(team, pass);
+  add_branch(team, pass, pass.faults.mixer);
 
   norm(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
   choose_experts(team, layer);
   run_experts(team, layer);
-  add_branch(team, pass);
+  add_branch(team, pass, pass.faults.layer);
 
   team.once([&] { look_at(layer); });
 }
@@ -108,7 +88,7 @@ void embed_row(Pass& pass, int64_t row) noexcept {
       table.format, table.data + quant::row_bytes(table.format, d_model) * token, d_model, out);
   if (pass.config.embedding_scale != 1)
     pass.vector().scale(out, pass.config.embedding_scale, d_model);
-  if (!pass.vector().all_finite(out, d_model)) pass.bad_embedding.raise(row);
+  if (!pass.vector().all_finite(out, d_model)) pass.faults.embedding.raise(row);
   const int64_t at = row * pass.rope.n_pairs();
   pass.rope.at(pass.position_of(row), pass.space.cos + at, pass.space.sin + at);
 }
@@ -116,9 +96,7 @@ void embed_row(Pass& pass, int64_t row) noexcept {
 void embed(quant::Team& team, Pass& pass) noexcept {
   team.for_each(pass.n_rows(), [&](int64_t row) { embed_row(pass, row); });
   team.once([&] {
-    if (pass.bad_embedding.is_raised())
-      pass.status =
-          not_finite(pass, pass.bad_embedding, "the embedding is", "tensor token_embd.weight");
+    pass.status = pass.faults.of_embedding(pass);
     pass.stops = !pass.status.ok();
   });
 }
@@ -141,8 +119,10 @@ void read_out(quant::Team& team, Pass& pass) noexcept {
     if (head.bias) pass.vector().add(logits, head.bias, n_vocab);
     if (pass.config.logit_divisor != 1)
       pass.vector().scale(logits, 1 / pass.config.logit_divisor, n_vocab);
-    if (!pass.vector().all_finite(logits, n_vocab)) pass.bad_logits.raise(pass.space.logit_rows[i]);
+    if (!pass.vector().all_finite(logits, n_vocab))
+      pass.faults.logits.raise(pass.space.logit_rows[i]);
   });
+  team.once([&] { pass.status = pass.faults.of_logits(pass); });
 }
 
 }  // namespace

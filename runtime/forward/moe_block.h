@@ -11,7 +11,7 @@ namespace larder::runtime {
 ActivationForms expert_input_forms(const LayerStep& layer) noexcept;
 
 // space.input -> space.experts, space.weights for all rows; the observer may change them. Nothing
-// for layers without a router. Raises bad_router for logits that are not finite.
+// for layers without a router. Raises faults.router for logits that are not finite.
 void choose_experts(quant::Team& team, const LayerStep& layer) noexcept;
 
 // space.input, experts, weights -> space.branch. Each expert's weights are asked for once, and

@@ -11,27 +11,12 @@
 #include "runtime/experts/expert_store.h"
 #include "runtime/forward/expert_wave.h"
 #include "runtime/forward/forward.h"
+#include "runtime/forward/numeric_faults.h"
 #include "runtime/forward/rope.h"
 #include "runtime/forward/workspace.h"
 #include "runtime/model/model.h"
 
 namespace larder::runtime {
-
-// The lowest row at which something was noticed, whichever thread noticed it first.
-class RowFlag {
- public:
-  void raise(int64_t row) noexcept {
-    int64_t seen = row_.load(std::memory_order_relaxed);
-    while (row < seen && !row_.compare_exchange_weak(seen, row, std::memory_order_relaxed)) {
-    }
-  }
-  bool is_raised() const noexcept { return row() != kNone; }
-  int64_t row() const noexcept { return row_.load(std::memory_order_relaxed); }
-
- private:
-  static constexpr int64_t kNone = INT64_MAX;
-  std::atomic<int64_t> row_ = kNone;
-};
 
 struct PassInputs {
   const ModelConfig& config;
@@ -56,7 +41,7 @@ struct Pass : PassInputs {
   // What went wrong. Written by one thread at a time, or raised by any; looked at where the team
   // decides whether to go on.
   Status status;
-  RowFlag bad_embedding, bad_router, bad_stream, bad_logits;
+  NumericFaults faults;
   bool stops = false;
 
   const quant::VectorKernels& vector() const noexcept { return kernels.vector; }

@@ -43,7 +43,7 @@ void route_row(const LayerStep& layer, int thread, int64_t row) noexcept {
   float* logits = pass.space.router_logits + row * config.n_experts;
   if (layer.weights.router_bias)
     pass.vector().add(logits, layer.weights.router_bias, config.n_experts);
-  if (!pass.vector().all_finite(logits, config.n_experts)) pass.bad_router.raise(row);
+  if (!pass.vector().all_finite(logits, config.n_experts)) pass.faults.router.raise(row);
   route(config, pass.vector(),
         {logits, layer.weights.selection_bias,
          pass.space.router_scratch + int64_t{2} * thread * config.n_experts,
@@ -53,7 +53,7 @@ void route_row(const LayerStep& layer, int thread, int64_t row) noexcept {
 // An observer's routes must name experts that exist.
 void show_routes(const LayerStep& layer) noexcept {
   Pass& pass = layer.pass;
-  if (!pass.observer || pass.bad_router.is_raised()) return;
+  if (!pass.observer || pass.faults.router.is_raised()) return;
   const RouterConfig& router = layer.config.router;
   pass.observer->routes(layer.index, pass.space.experts, pass.space.weights, pass.n_rows(),
                         router.n_active);

@@ -1,0 +1,46 @@
+#include "runtime/forward/numeric_faults.h"
+
+#include <string>
+
+#include "runtime/forward/pass.h"
+
+namespace larder::runtime {
+namespace {
+
+Status not_finite(const Pass& pass, const RowFlag& flag, const std::string& what,
+                  std::string subject) {
+  if (!flag.is_raised()) return {};
+  const TokenRow& row = pass.rows[static_cast<size_t>(flag.row())];
+  return Status(Cause::numeric,
+                what + " not finite for token " + std::to_string(row.token) + " at position " +
+                    std::to_string(row.position),
+                std::move(subject));
+}
+
+}  // namespace
+
+Status NumericFaults::of_embedding(const Pass& pass) const {
+  return not_finite(pass, embedding, "the embedding is", "tensor token_embd.weight");
+}
+
+Status NumericFaults::of_layer(const Pass& pass, int index) const {
+  const std::string number = std::to_string(index);
+  if (mixer.is_raised())
+    return not_finite(pass, mixer, "what attention adds is", "layer " + number);
+  // The router is to blame only if what it read was sound.
+  if (router.is_raised() &&
+      pass.vector().all_finite(pass.space.input.row(router.row()), pass.config.d_model))
+    return not_finite(pass, router, "router logits of layer " + number + " are",
+                      "tensor blk." + number + ".ffn_gate_inp.weight");
+  if (router.is_raised())
+    return not_finite(pass, router, "what experts read is",
+                      "tensor blk." + number + ".ffn_norm.weight");
+  return not_finite(pass, layer, "the layer's output is", "layer " + number);
+}
+
+Status NumericFaults::of_logits(const Pass& pass) const {
+  return not_finite(pass, logits, "logits are",
+                    pass.config.is_tied ? "tensor token_embd.weight" : "tensor output.weight");
+}
+
+}  // namespace larder::runtime
