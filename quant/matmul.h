@@ -14,8 +14,8 @@ struct MatmulPart {
   int32_t first_token, end_token;
 };
 
-// From how many tokens on a panel is packed. Below, native blocks are read once for each token, by
-// then from L1.
+// From how many tokens on a panel is packed. Measured on Zen 5: both ways cost the same at 2 tokens
+// (Q8_0) to 5 (Q6_K) with AVX-512, at 3 to 8 with AVX2.
 inline constexpr int32_t kGemmTokens = 4;
 inline constexpr int32_t kMaxPanels = 4;  // of a part that is packed
 

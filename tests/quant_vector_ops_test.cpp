@@ -12,6 +12,8 @@
 
 #include "quant/activation_block.h"
 #include "quant/dispatch.h"
+#include "quant/reference.h"
+#include "random_weights.h"
 
 namespace larder::quant {
 namespace {
@@ -494,6 +496,63 @@ TEST_CASE("activations: a block with infinity or NaN has scale NaN") {
       ActivationBlock32 small[8];
       set->vector.quantize_q8_32(x.data(), 256, small);
       for (int b = 0; b < 8; ++b) CHECK(std::isnan(small[b].scale) == (b == 1));
+    }
+  }
+}
+
+TEST_CASE("dequantize: every format is its formula rounded once, on every instruction set") {
+  for (const FormatTraits& traits : format_traits()) {
+    CAPTURE(traits.name);
+    for (int32_t n_blocks : {1, 2, 3, 31}) {
+      const int64_t n = int64_t{n_blocks} * traits.block_elements;
+      const auto row = random_weights(traits.format, 1, n, static_cast<uint32_t>(n_blocks));
+      std::vector<double> exact(static_cast<size_t>(n));
+      reference::dequantize(traits.format, row.data(), n, exact.data());
+      const Row got = on_all_sets([&](const KernelSet& set) {
+        Row out(static_cast<size_t>(n) + 1, 5.0f);
+        set.vector.dequantize(traits.format, row.data(), n, out.data());
+        CHECK(out.back() == 5.0f);
+        return out;
+      });
+      int n_wrong = 0;
+      for (size_t i = 0; i < exact.size(); ++i) n_wrong += got[i] != static_cast<float>(exact[i]);
+      CHECK(n_wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("dequantize: every shared exponent of MXFP4, subnormal ones too") {
+  for (int e = 0; e < 255; ++e) {
+    auto row = random_weights(Format::mxfp4, 1, 32, static_cast<uint32_t>(e));
+    row[0] = static_cast<uint8_t>(e);
+    std::vector<double> exact(32);
+    reference::dequantize(Format::mxfp4, row.data(), 32, exact.data());
+    const Row got = on_all_sets([&](const KernelSet& set) {
+      Row out(32);
+      set.vector.dequantize(Format::mxfp4, row.data(), 32, out.data());
+      return out;
+    });
+    for (size_t i = 0; i < 32; ++i) CHECK(got[i] == static_cast<float>(exact[i]));
+  }
+}
+
+TEST_CASE("activations: the bytes of the reference") {
+  constexpr int64_t kCols = 2048;
+  const Row x = random_row(kCols, 21, 3.0f);
+  for (ActivationFormat format : {ActivationFormat::q8_32, ActivationFormat::q8_256}) {
+    const size_t n_bytes = format == ActivationFormat::q8_32
+                               ? kCols / 32 * sizeof(ActivationBlock32)
+                               : kCols / 256 * sizeof(ActivationBlock256);
+    AlignedArray<uint8_t> expected(n_bytes), got(n_bytes);
+    reference::quantize_activations(format, x.data(), kCols, expected.data());
+    for (const KernelSet* set : supported_sets()) {
+      CAPTURE(set->name);
+      if (format == ActivationFormat::q8_32) {
+        set->vector.quantize_q8_32(x.data(), kCols, got.data());
+      } else {
+        set->vector.quantize_q8_256(x.data(), kCols, got.data());
+      }
+      CHECK(std::memcmp(got.data(), expected.data(), n_bytes) == 0);
     }
   }
 }
