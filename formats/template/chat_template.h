@@ -22,9 +22,9 @@ namespace larder::formats {
 // Defaults: reliability goals for templates from strangers.
 struct TemplateLimits {
   uint64_t source_bytes = 1 << 20;
-  int depth = 200;               // nesting of expressions, blocks, macro calls, values
+  int depth = 200;  // nesting of expressions, blocks, macro calls, values
   uint64_t steps = 10'000'000;
-  uint64_t heap_bytes = 16 << 20;   // beyond what the variables already hold
+  uint64_t heap_bytes = 16 << 20;  // beyond what the variables already hold
   uint64_t output_bytes = 16 << 20;
   int64_t range = 1'000'000;
 };

@@ -19,6 +19,11 @@ struct DataValue {
   using Member = std::pair<std::string, DataValue>;
 
   DataValue() = default;
+  DataValue(const DataValue&) = default;
+  DataValue(DataValue&&) noexcept = default;
+  DataValue& operator=(const DataValue&) = default;
+  DataValue& operator=(DataValue&&) noexcept = default;
+  ~DataValue();  // no recursion, however deep the data
   DataValue(bool value) : kind(Kind::boolean), boolean(value) {}
   DataValue(int64_t value) : kind(Kind::integer), integer(value) {}
   DataValue(int value) : DataValue(static_cast<int64_t>(value)) {}
