@@ -21,24 +21,23 @@ Status check_penalty(std::string_view name, float value) {
   return out_of_range(name, "finite");
 }
 
-// Reads `key` into `value` if the file has it.
+// Reads `key` into `value` if the file has it; a whole number is a number too.
 Status read(const formats::GgufFile& file, std::string_view key, float& value) {
-  const formats::GgufValue* entry = file.find(key);
-  if (entry == nullptr) return {};
-  Result<double> number = entry->to_float();
-  if (!number) {
-    Result<int64_t> whole = entry->to_integer();
-    if (!whole) return number.status();
-    number = static_cast<double>(*whole);
+  if (file.find(key) == nullptr) return {};
+  const Result<double> number = file.real(key);
+  if (number) {
+    value = static_cast<float>(*number);
+    return {};
   }
-  value = static_cast<float>(*number);
+  const Result<int64_t> whole = file.integer(key);
+  if (!whole) return number.status();
+  value = static_cast<float>(*whole);
   return {};
 }
 
 Status read(const formats::GgufFile& file, std::string_view key, int32_t& value) {
-  const formats::GgufValue* entry = file.find(key);
-  if (entry == nullptr) return {};
-  const Result<int64_t> number = entry->to_integer();
+  if (file.find(key) == nullptr) return {};
+  const Result<int64_t> number = file.integer(key);
   if (!number) return number.status();
   if (*number < INT32_MIN || *number > INT32_MAX) {
     return Status(Cause::hyper_parameter, "does not fit 32 bits", "key " + std::string(key));
