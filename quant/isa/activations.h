@@ -36,6 +36,8 @@ template <class Isa>
   return select(is_nan(x), x, scaled);
 }
 
+// The lambdas below must be inlined: a call in the loop would pass its lanes through memory.
+
 // x / (1 + e^-x)
 template <class Isa>
 [[gnu::always_inline]] inline typename Isa::Floats silu_lanes(typename Isa::Floats x) {
@@ -51,7 +53,8 @@ template <class Isa>
 template <class Isa>
 void swiglu(const float* gate, const float* up, int64_t n, float* out) noexcept {
   map_lanes<Isa>(
-      n, out, [](auto g, auto u) { return silu_lanes<Isa>(g) * u; }, gate, up);
+      n, out, [](auto g, auto u) __attribute__((always_inline)) { return silu_lanes<Isa>(g) * u; },
+      gate, up);
 }
 
 template <class Isa>
@@ -62,7 +65,7 @@ void swiglu_clamped(const float* gate, const float* up, float alpha, float limit
   const Floats slope = Floats::broadcast(alpha), one = Floats::broadcast(1.0f);
   map_lanes<Isa>(
       n, out,
-      [=](Floats g, Floats u) {
+      [=](Floats g, Floats u) __attribute__((always_inline)) {
         const Floats gated = min(highest, g);
         return gated * sigmoid_lanes<Isa>(slope * gated) * (min(highest, max(lowest, u)) + one);
       },
@@ -78,7 +81,7 @@ void gelu_tanh(float* x, int64_t n) noexcept {
   const Floats cubic = Floats::broadcast(0.044715f), one = Floats::broadcast(1.0f);
   map_lanes<Isa>(
       n, x,
-      [=](Floats a) {
+      [=](Floats a) __attribute__((always_inline)) {
         const Floats t = a * fma(cubic * a, a, one);
         return a / (one + exp_lanes<Isa>(minus_two_slope * t));
       },
@@ -88,7 +91,7 @@ void gelu_tanh(float* x, int64_t n) noexcept {
 template <class Isa>
 void sigmoid(float* x, int64_t n) noexcept {
   map_lanes<Isa>(
-      n, x, [](auto a) { return sigmoid_lanes<Isa>(a); }, x);
+      n, x, [](auto a) __attribute__((always_inline)) { return sigmoid_lanes<Isa>(a); }, x);
 }
 
 template <class Isa>
@@ -101,11 +104,12 @@ void softmax(float* x, int64_t n) noexcept {
   for (; i < n; ++i) most = max(most, Floats::broadcast(x[i]));
   const Floats top = Floats::broadcast(reduce_max(most));
   map_lanes<Isa>(
-      n, x, [=](Floats a) { return exp_lanes<Isa>(a - top); }, x);
+      n, x, [=](Floats a) __attribute__((always_inline)) { return exp_lanes<Isa>(a - top); }, x);
   const Floats sum = Floats::broadcast(reduce_add(fold_lanes<Isa>(
-      n, Floats::zero(), [](Floats s, Floats a) { return s + a; }, x)));
+      n, Floats::zero(), [](Floats s, Floats a) __attribute__((always_inline)) { return s + a; },
+      x)));
   map_lanes<Isa>(
-      n, x, [=](Floats a) { return a / sum; }, x);
+      n, x, [=](Floats a) __attribute__((always_inline)) { return a / sum; }, x);
 }
 
 }  // namespace larder::quant

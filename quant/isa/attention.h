@@ -15,7 +15,6 @@ namespace larder::quant {
 // Block b holds the positions kKeyBlock b to kKeyBlock (b + 1) - 1. 64 keys of 128 float16 are
 // 16 KiB: the values stay in L1 while each group of queries passes.
 constexpr int kKeyBlock = 64;
-constexpr int kQueryGroup = 4;    // queries in registers at a time
 constexpr int kMaxQueries = 128;  // queries per pass over the keys; more heads take further passes
 
 // The visible part of one block: places [begin, end) relative to its first position.
@@ -176,9 +175,10 @@ void attend_queries(const AttentionArgs& args) noexcept {
         args.first > position ? args.first - position : 0,
         left < kKeyBlock ? left : kKeyBlock,
         position};
+    constexpr int kGroup = Isa::kTileSide;
     int q = 0;
-    for (; q + kQueryGroup <= args.n_queries; q += kQueryGroup) {
-      attend_block<Isa, kQueryGroup>(args, block, q, states);
+    for (; q + kGroup <= args.n_queries; q += kGroup) {
+      attend_block<Isa, kGroup>(args, block, q, states);
     }
     for (; q < args.n_queries; ++q) attend_block<Isa, 1>(args, block, q, states);
   }

@@ -53,10 +53,11 @@ template <class Isa, int n_a, class Element>
 [[gnu::always_inline]] inline void dot_rows(const float* const* a, const Element* b,
                                             size_t b_stride, int n_b, int64_t n, float* out,
                                             size_t out_stride) {
+  constexpr int kSide = Isa::kTileSide;
   int j = 0;
-  for (; j + 4 <= n_b; j += 4) {
-    dot_tile<Isa, n_a, 4>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
-                          out_stride);
+  for (; j + kSide <= n_b; j += kSide) {
+    dot_tile<Isa, n_a, kSide>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
+                              out_stride);
   }
   for (; j < n_b; ++j) {
     dot_tile<Isa, n_a, 1>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
@@ -71,21 +72,21 @@ float dot_f32(const float* a, const float* b, int64_t n) noexcept {
   return result;
 }
 
-// Weights are read from memory once for every 4 tokens, from L1 where 16 rows fit it.
+// Weights are read once for every kTileSide tokens, again and again from cache where 16 rows fit.
 template <class Isa>
 void gemm_f32(const WeightRows& weights, const ActivationRows& x, const OutputRows& out) noexcept {
-  constexpr int kRows = 16;
+  constexpr int kRows = 16, kSide = Isa::kTileSide;
   const size_t stride = weights.row_bytes / sizeof(float);
   for (int32_t r = 0; r < weights.n_rows; r += kRows) {
     const int n_rows = weights.n_rows - r < kRows ? weights.n_rows - r : kRows;
     const float* const rows =
         reinterpret_cast<const float*>(weights.data) + static_cast<size_t>(r) * stride;
     int32_t t = 0;
-    for (; t + 4 <= x.n_tokens; t += 4) {
-      const float* tokens[4];
-      for (int i = 0; i < 4; ++i) tokens[i] = static_cast<const float*>(x.rows[t + i]);
-      dot_rows<Isa, 4>(tokens, rows, stride, n_rows, weights.n_cols,
-                       out.data + static_cast<size_t>(t) * out.stride + r, out.stride);
+    for (; t + kSide <= x.n_tokens; t += kSide) {
+      const float* tokens[kSide];
+      for (int i = 0; i < kSide; ++i) tokens[i] = static_cast<const float*>(x.rows[t + i]);
+      dot_rows<Isa, kSide>(tokens, rows, stride, n_rows, weights.n_cols,
+                           out.data + static_cast<size_t>(t) * out.stride + r, out.stride);
     }
     for (; t < x.n_tokens; ++t) {
       const float* const token = static_cast<const float*>(x.rows[t]);

@@ -250,6 +250,7 @@ struct Avx2 {
   using Floats = avx2::Floats;
   using Ints = avx2::Ints;
   using Mask = avx2::Mask;
+  static constexpr int kTileSide = 2;
 
   [[gnu::always_inline]] static float widen_f16(uint16_t half) { return _cvtsh_ss(half); }
   [[gnu::always_inline]] static float fma(float a, float b, float c) {

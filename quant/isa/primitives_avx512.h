@@ -184,6 +184,7 @@ struct Avx512Vnni {
   using Floats = avx512_vnni::Floats;
   using Ints = avx512_vnni::Ints;
   using Mask = avx512_vnni::Mask;
+  static constexpr int kTileSide = 4;
 
   [[gnu::always_inline]] static float widen_f16(uint16_t half) { return _cvtsh_ss(half); }
   [[gnu::always_inline]] static float fma(float a, float b, float c) {

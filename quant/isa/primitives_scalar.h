@@ -279,6 +279,8 @@ struct Scalar {
   using Floats = scalar::Floats;
   using Ints = scalar::Ints;
   using Mask = scalar::Mask;
+  // Side of a square tile of Floats that stays in registers with its operands.
+  static constexpr int kTileSide = 4;
 
   static float widen_f16(uint16_t half) { return scalar::widen_f16(half); }
   static float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
