@@ -3,7 +3,10 @@
 //   kMaxQuant              quants are unsigned, 0 to kMaxQuant
 //   kOffset                subtracted from quants to give the weight, before scaling
 //   kHasMins               whether a float minimum per (super-)block is subtracted
-//   quants<i>(block)       quants 32 i to 32 i + 31
+//   quants<i>(chunks)      quants 32 i to 32 i + 31, out of the block's bytes
+//   kChunks                (in most super-block formats) where in a block the chunks of 32 bytes
+//                          start that quants are made of, byte for byte: quant k of the 32 out of
+//                          byte k of chunks. Such formats are packed by transposing the chunks.
 //   scales(rows, at)       float scales of 16 rows, their blocks `at` bytes from each row's start
 //   negative_mins(...)     likewise the minimums, negated (where kHasMins)
 // and for super-blocks
@@ -24,6 +27,16 @@ namespace larder::quant {
 template <class Words>
 struct ScaleWords {
   Words scales, mins;
+};
+
+// A block's bytes in a row of weights.
+template <class Bytes, class Block>
+struct RowChunks {
+  const Block& block;
+  template <size_t offset>
+  [[gnu::always_inline]] Bytes at() const {
+    return Bytes::load(reinterpret_cast<const uint8_t*>(&block) + offset);
+  }
 };
 
 template <int i>

@@ -19,9 +19,9 @@ struct DotIQ4_NL {
   static constexpr int kMaxQuant = 241, kOffset = 128;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return look_up(kIq4Quants, Bytes::load_nibbles(block.qs));
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return look_up(kIq4Quants, Bytes::load_nibbles(chunks.block.qs));
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));
@@ -38,9 +38,9 @@ struct DotIQ4_XS {
   static constexpr int kMaxQuant = 241, kOffset = 128, kScaleGroup = 32;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return look_up(kIq4Quants, Bytes::load_nibbles(block.qs + 16 * i));
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return look_up(kIq4Quants, Bytes::load_nibbles(chunks.block.qs + 16 * i));
   }
   // Each nibble of scales_l and each bit pair of scales_h moves to a byte of its own.
   [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {

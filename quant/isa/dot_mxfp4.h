@@ -18,9 +18,9 @@ struct DotMXFP4 {
   static constexpr int kMaxQuant = 24, kOffset = 12;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return look_up(kFp4Quants, Bytes::load_nibbles(block.qs));
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return look_up(kFp4Quants, Bytes::load_nibbles(chunks.block.qs));
   }
   // 2^(e - 128): half of what e says, since the quants are doubled. Below e = 2 it is subnormal.
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {

@@ -8,15 +8,15 @@ template <class Isa>
 struct DotQ2_K {
   using Block = BlockQ2_K;
   using Activation = ActivationBlock256;
-  using Bytes = typename Isa::Bytes;
   using Words = typename Isa::Words;
   using Floats = typename Isa::Floats;
+  static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32};
   static constexpr int kMaxQuant = 3, kOffset = 0, kScaleGroup = 16;
   static constexpr bool kHasMins = true;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return move_bits<i % 4 * 2, 0>(Bytes::load(block.qs + i / 4 * 32), 3);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return move_bits<i % 4 * 2, 0>(chunks.template at<kChunks[i / 4]>(), 3);
   }
   [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {
     const Words both = Words::from_uint8(block.scales);

@@ -8,16 +8,17 @@ template <class Isa>
 struct DotQ3_K {
   using Block = BlockQ3_K;
   using Activation = ActivationBlock256;
-  using Bytes = typename Isa::Bytes;
   using Words = typename Isa::Words;
   using Floats = typename Isa::Floats;
+  static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32,
+                                       offsetof(Block, hmask)};
   static constexpr int kMaxQuant = 7, kOffset = 4, kScaleGroup = 16;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return move_bits<i % 4 * 2, 0>(Bytes::load(block.qs + i / 4 * 32), 3) |
-           move_bits<i, 2>(Bytes::load(block.hmask), 1);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return move_bits<i % 4 * 2, 0>(chunks.template at<kChunks[i / 4]>(), 3) |
+           move_bits<i, 2>(chunks.template at<kChunks[2]>(), 1);
   }
   [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {
     uint64_t nibbles;

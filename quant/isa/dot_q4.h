@@ -14,9 +14,9 @@ struct DotQ4_0 {
   static constexpr int kMaxQuant = 15, kOffset = 8;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return Bytes::load_nibbles(block.qs);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return Bytes::load_nibbles(chunks.block.qs);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));
@@ -32,9 +32,9 @@ struct DotQ4_1 {
   static constexpr int kMaxQuant = 15, kOffset = 0;
   static constexpr bool kHasMins = true;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return Bytes::load_nibbles(block.qs);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return Bytes::load_nibbles(chunks.block.qs);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));

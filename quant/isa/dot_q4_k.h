@@ -8,14 +8,15 @@ template <class Isa>
 struct DotQ4_K {
   using Block = BlockQ4_K;
   using Activation = ActivationBlock256;
-  using Bytes = typename Isa::Bytes;
   using Floats = typename Isa::Floats;
+  static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32,
+                                       offsetof(Block, qs) + 64, offsetof(Block, qs) + 96};
   static constexpr int kMaxQuant = 15, kOffset = 0, kScaleGroup = 32;
   static constexpr bool kHasMins = true;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return move_bits<i % 2 * 4, 0>(Bytes::load(block.qs + i / 2 * 32), 15);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return move_bits<i % 2 * 4, 0>(chunks.template at<kChunks[i / 2]>(), 15);
   }
   [[gnu::always_inline]] static ScaleWords<typename Isa::Words> unpack_scales(const Block& block) {
     const auto both = Isa::Words::from_6_bit_scales(block.scales.bytes);

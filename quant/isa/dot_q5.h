@@ -14,9 +14,9 @@ struct DotQ5_0 {
   static constexpr int kMaxQuant = 31, kOffset = 16;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return Bytes::load_nibbles(block.qs) | Bytes::spread_bits(block.qh, 16);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return Bytes::load_nibbles(chunks.block.qs) | Bytes::spread_bits(chunks.block.qh, 16);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));
@@ -32,9 +32,9 @@ struct DotQ5_1 {
   static constexpr int kMaxQuant = 31, kOffset = 0;
   static constexpr bool kHasMins = true;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return Bytes::load_nibbles(block.qs) | Bytes::spread_bits(block.qh, 16);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return Bytes::load_nibbles(chunks.block.qs) | Bytes::spread_bits(chunks.block.qh, 16);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));

@@ -8,15 +8,17 @@ template <class Isa>
 struct DotQ5_K {
   using Block = BlockQ5_K;
   using Activation = ActivationBlock256;
-  using Bytes = typename Isa::Bytes;
   using Floats = typename Isa::Floats;
+  static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32,
+                                       offsetof(Block, qs) + 64, offsetof(Block, qs) + 96,
+                                       offsetof(Block, qh)};
   static constexpr int kMaxQuant = 31, kOffset = 0, kScaleGroup = 32;
   static constexpr bool kHasMins = true;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return move_bits<i % 2 * 4, 0>(Bytes::load(block.qs + i / 2 * 32), 15) |
-           move_bits<i, 4>(Bytes::load(block.qh), 1);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return move_bits<i % 2 * 4, 0>(chunks.template at<kChunks[i / 2]>(), 15) |
+           move_bits<i, 4>(chunks.template at<kChunks[4]>(), 1);
   }
   [[gnu::always_inline]] static ScaleWords<typename Isa::Words> unpack_scales(const Block& block) {
     const auto both = Isa::Words::from_6_bit_scales(block.scales.bytes);

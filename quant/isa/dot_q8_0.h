@@ -13,9 +13,9 @@ struct DotQ8_0 {
   static constexpr int kMaxQuant = 255, kOffset = 128;
   static constexpr bool kHasMins = false;
 
-  template <int i>
-  [[gnu::always_inline]] static Bytes quants(const Block& block) {
-    return Bytes::load(block.qs) ^ Bytes::broadcast(0x80);
+  template <int i, class Chunks>
+  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
+    return Bytes::load(chunks.block.qs) ^ Bytes::broadcast(0x80);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));

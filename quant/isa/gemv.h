@@ -11,6 +11,7 @@ template <class Isa, class Dot>
 struct Gemv {
   using Floats = typename Isa::Floats;
   using Ints = typename Isa::Ints;
+  using Bytes = typename Isa::Bytes;
   using Words = typename Isa::Words;
   using Sums = typename Isa::Sums;
   using WideSums = typename Isa::WideSums;
@@ -91,7 +92,7 @@ struct Gemv {
     if constexpr (kIsSuperBlock) {
       super_block_sums<n_tokens>(block, x, r, out);
     } else {
-      const auto quants = Dot::template quants<0>(block);
+      const auto quants = Dot::template quants<0>(RowChunks<Bytes, Block>{block});
       for (int32_t t = 0; t < n_tokens; ++t) {
         out.dots[t][r] = Isa::template dot<Dot::kMaxQuant>(Sums::zero(), quants, x[t]->q);
       }
@@ -103,12 +104,13 @@ struct Gemv {
                                                       const Activation* const* x, int32_t r,
                                                       BlockSums<n_tokens>& out) {
     const ScaleWords<Words> integers = Dot::unpack_scales(block);
+    const RowChunks<Bytes, Block> chunks{block};
     WideSums dots[n_tokens];
     for (WideSums& s : dots) s = WideSums::zero();
     for_each_64([&](auto index) {
       constexpr int i = decltype(index)::value;
-      const auto low = Dot::template quants<2 * i>(block);
-      const auto high = Dot::template quants<2 * i + 1>(block);
+      const auto low = Dot::template quants<2 * i>(chunks);
+      const auto high = Dot::template quants<2 * i + 1>(chunks);
       for (int32_t t = 0; t < n_tokens; ++t) {
         dots[t] = Isa::template dot_scaled_64<Dot::kMaxQuant, Dot::kScaleGroup, i>(
             dots[t], low, high, x[t]->q + 64 * i, integers.scales);

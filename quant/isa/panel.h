@@ -30,6 +30,45 @@ requires(sizeof(typename Dot::Activation) ==
   float negative_min[kPanelRows];
 };
 
+// A vector of a panel as the bytes that it is.
+template <class Ints>
+struct ColumnBytes {
+  Ints lanes;
+
+  [[gnu::always_inline]] static ColumnBytes broadcast(uint8_t x) {
+    return {Ints::broadcast(static_cast<int32_t>(x * 0x01010101u))};
+  }
+  [[gnu::always_inline]] friend ColumnBytes operator&(ColumnBytes a, ColumnBytes b) {
+    return {a.lanes & b.lanes};
+  }
+  [[gnu::always_inline]] friend ColumnBytes operator|(ColumnBytes a, ColumnBytes b) {
+    return {a.lanes | b.lanes};
+  }
+};
+template <int n, class Ints>
+[[gnu::always_inline]] inline ColumnBytes<Ints> shift_left(ColumnBytes<Ints> a) {
+  return {shift_left<n>(a.lanes)};
+}
+template <int n, class Ints>
+[[gnu::always_inline]] inline ColumnBytes<Ints> shift_right(ColumnBytes<Ints> a) {
+  return {shift_right<n>(a.lanes)};
+}
+
+// 4 bytes of each chunk of 16 rows, out of transposed chunks of 8 vectors each.
+template <class Ints, class Dot>
+struct ColumnChunks {
+  const uint8_t* first;
+  template <size_t offset>
+  [[gnu::always_inline]] ColumnBytes<Ints> at() const {
+    constexpr size_t chunk = [] {
+      size_t c = 0;
+      while (Dot::kChunks[c] != offset) ++c;
+      return c;
+    }();
+    return {Ints::load(reinterpret_cast<const int32_t*>(first + chunk * 8 * 64))};
+  }
+};
+
 template <class Isa, class Dot>
 struct Panel {
   using Floats = typename Isa::Floats;
@@ -94,16 +133,43 @@ struct Panel {
   }
 
   static void pack_quants(const Block* const* rows, PanelBlock<Dot>& out) {
-    const auto pack_32 = [&](auto index) {
-      constexpr int i = decltype(index)::value;
-      Bytes quants[kPanelRows];
-      for (int r = 0; r < kPanelRows; ++r) quants[r] = Dot::template quants<i>(*rows[r]);
-      Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
-    };
-    if constexpr (kIsSuperBlock) {
-      for_each_32(pack_32);
+    if constexpr (requires { Dot::kChunks; }) {
+      pack_chunks(rows, out);
+    } else if constexpr (kIsSuperBlock) {
+      for_each_32([&](auto index) { pack_32<decltype(index)::value>(rows, out); });
     } else {
-      pack_32(Index<0>{});
+      pack_32<0>(rows, out);
+    }
+  }
+
+  // Unpacks, then transposes.
+  template <int i>
+  static void pack_32(const Block* const* rows, PanelBlock<Dot>& out) {
+    Bytes quants[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      quants[r] = Dot::template quants<i>(RowChunks<Bytes, Block>{*rows[r]});
+    }
+    Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
+  }
+
+  // Transposes, then unpacks: there are half as many bytes to transpose.
+  static void pack_chunks(const Block* const* rows, PanelBlock<Dot>& out) {
+    static_assert(Dot::kMaxQuant <= 127, "quants of 8 bits may have to become signed");
+    constexpr size_t n_chunks = sizeof Dot::kChunks / sizeof Dot::kChunks[0];
+    alignas(64) uint8_t columns[n_chunks][8][64];
+    for (size_t c = 0; c < n_chunks; ++c) {
+      Bytes chunk[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) {
+        chunk[r] = Bytes::load(reinterpret_cast<const uint8_t*>(rows[r]) + Dot::kChunks[c]);
+      }
+      Isa::template store_panel<0>(chunk, columns[c][0]);
+    }
+    for (int k = 0; k < 8; ++k) {
+      for_each_32([&](auto index) {
+        constexpr int i = decltype(index)::value;
+        const auto quants = Dot::template quants<i>(ColumnChunks<Ints, Dot>{columns[0][k]});
+        quants.lanes.store(reinterpret_cast<int32_t*>(out.quants[8 * i + k]));
+      });
     }
   }
 
