@@ -1,7 +1,7 @@
 // Pre-tokenizer scanners against a regular-expression engine's answers, and their cost.
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <random>
@@ -126,12 +126,11 @@ TEST_CASE("pretokenizer: a megabyte of anything takes every rule well under a se
     for (const PretokenizerRule& rule : pretokenizer_rules()) {
       CAPTURE(rule.name);
       CAPTURE(unit);
-      const auto start = std::chrono::steady_clock::now();
+      const std::clock_t start = std::clock();
       size_t n_covered = 0;
       for (PieceCursor cursor(rule, text); !cursor.at_end();) n_covered += cursor.next().size();
-      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
       CHECK(n_covered == text.size());
-      CHECK(elapsed.count() < 1.0);
+      CHECK(std::clock() - start < CLOCKS_PER_SEC);
     }
   }
 }

@@ -96,6 +96,17 @@ TEST_CASE("tokenizer catalogue V23: control tokens in plain text stay text") {
   }
 }
 
+TEST_CASE("tokenizer: bytes never become a user-defined token that looks like their spelling") {
+  auto vocabulary = byte_level("llama-bpe");
+  const std::string text = "\xDF\xDF", spelling = spelled_bytes(text);
+  const TokenId literal = vocabulary.add(spelling, kUserDefined);
+  vocabulary.merges.push_back(spelled_bytes("\xDF") + ' ' + spelled_bytes("\xDF"));
+  const auto tokenizer = created(vocabulary.file());
+  CHECK(encoded(*tokenizer, text) == Ids{0xDF, 0xDF});
+  CHECK(encoded(*tokenizer, spelling) == Ids{literal});
+  CHECK(tokenizer->decode(encoded(*tokenizer, spelling)).value() == spelling);
+}
+
 TEST_CASE("tokenizer catalogue V24: a text above 2^31 - 1 bytes is refused") {
   const auto tokenizer = created(byte_level().file());
   // Only the length is looked at: no such memory is needed.

@@ -1,7 +1,7 @@
 // Character classes, UTF-8 and NFC.
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <random>
@@ -196,10 +196,9 @@ TEST_CASE("nfc: a megabyte of marks in the worst order takes well under a second
   for (uint32_t i = 0; text.size() < (size_t{1} << 20); ++i) {
     append_utf8(text, i % 3 == 0 ? 0x301 : i % 3 == 1 ? 0x323 : 0x327);
   }
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const std::string normalized = nfc(text);
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  CHECK(elapsed.count() < 1.0);
+  CHECK(std::clock() - start < CLOCKS_PER_SEC);
   CHECK(normalized.substr(0, 4) == "\u0229\u0327");  // the class of U+0327 is the lowest
   CHECK(nfc(normalized) == normalized);
 }

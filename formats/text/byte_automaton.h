@@ -9,6 +9,10 @@
 
 namespace larder::formats {
 
+// Tokens longer than this are not worth a state for each of their bytes: no text is ever matched to
+// them. Ours; the longest published ones have some hundred bytes.
+inline constexpr size_t kMaxPatternBytes = size_t{1} << 16;
+
 // Building is linear in the patterns' bytes plus a sort; a walk is linear in the text. About 17
 // bytes for each state; states are the distinct prefixes of the patterns.
 class ByteAutomaton {

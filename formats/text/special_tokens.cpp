@@ -12,7 +12,7 @@ namespace {
 bool is_special(const TokenTable& tokens, TokenId id) {
   const TokenType type = tokens.type(id);
   const size_t n_bytes = tokens.text(id).size();
-  return n_bytes > 0 && n_bytes <= kMaxSpecialBytes && tokens.find(tokens.text(id)) == id &&
+  return n_bytes > 0 && n_bytes <= kMaxPatternBytes && tokens.find(tokens.text(id)) == id &&
          (type == TokenType::control || type == TokenType::user_defined ||
           type == TokenType::unknown);
 }

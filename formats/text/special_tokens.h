@@ -19,9 +19,6 @@ struct Fragment {
   bool operator==(const Fragment&) const = default;
 };
 
-// Special texts longer than this are only matched as ordinary text.
-inline constexpr size_t kMaxSpecialBytes = size_t{1} << 16;
-
 class SpecialTokenMatcher {
  public:
   // swallows_space: tokens that take the white space after them with them. Takes memory in

@@ -16,6 +16,8 @@ uint64_t mixed(uint64_t hash, uint64_t word) {
   return hash ^ (hash >> 29);
 }
 
+uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+
 }  // namespace
 
 uint64_t hash_text(std::string_view text) noexcept {
@@ -37,7 +39,7 @@ TokenTable::TokenTable(std::span<const std::string_view> texts, std::vector<Toke
   for (const std::string_view text : texts) n_bytes += text.size();
   bytes_.reserve(n_bytes);
   begin_.reserve(texts.size() + 1);
-  slots_.assign(std::bit_ceil(texts.size() * 2 + 2), kNoToken);
+  slots_.resize(std::bit_ceil(texts.size() * 2 + 2));
   for (size_t i = 0; i < texts.size(); ++i) {
     bytes_ += texts[i];
     begin_.push_back(bytes_.size());
@@ -45,25 +47,28 @@ TokenTable::TokenTable(std::span<const std::string_view> texts, std::vector<Toke
       ++n_hidden_;
       continue;
     }
-    size_t slot = hash_text(texts[i]) & (slots_.size() - 1);
-    while (slots_[slot] != kNoToken && text(slots_[slot]) != texts[i]) {
-      slot = (slot + 1) & (slots_.size() - 1);
-    }
-    if (slots_[slot] == kNoToken) {
-      slots_[slot] = static_cast<TokenId>(i);
+    Slot& slot = slots_[slot_of(texts[i])];
+    if (slot.id == kNoToken) {
+      slot = {static_cast<TokenId>(i), tag_of(hash_text(texts[i]))};
     } else {
       ++n_hidden_;
     }
   }
 }
 
-TokenId TokenTable::find(std::string_view text) const noexcept {
-  if (slots_.empty() || text.empty()) return kNoToken;
-  size_t slot = hash_text(text) & (slots_.size() - 1);
-  while (slots_[slot] != kNoToken && this->text(slots_[slot]) != text) {
+size_t TokenTable::slot_of(std::string_view text) const noexcept {
+  const uint64_t hash = hash_text(text);
+  size_t slot = hash & (slots_.size() - 1);
+  while (slots_[slot].id != kNoToken &&
+         (slots_[slot].tag != tag_of(hash) || this->text(slots_[slot].id) != text)) {
     slot = (slot + 1) & (slots_.size() - 1);
   }
-  return slots_[slot];
+  return slot;
+}
+
+TokenId TokenTable::find(std::string_view text) const noexcept {
+  if (slots_.empty() || text.empty()) return kNoToken;
+  return slots_[slot_of(text)].id;
 }
 
 bool TokenTable::is_markup_like(TokenId id) const noexcept {

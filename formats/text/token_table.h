@@ -39,10 +39,17 @@ class TokenTable {
   bool is_mergeable(TokenId id) const noexcept;
 
  private:
+  struct Slot {
+    TokenId id = kNoToken;
+    uint32_t tag = 0;  // the hash's upper half, so that other texts are rarely looked at
+  };
+  // The slot that holds `text`, or the empty one where it belongs.
+  size_t slot_of(std::string_view text) const noexcept;
+
   std::string bytes_;
   std::vector<uint64_t> begin_ = {0};
   std::vector<TokenType> types_;
-  std::vector<TokenId> slots_;  // open addressing, at most half full
+  std::vector<Slot> slots_;  // open addressing, at most half full
   int32_t n_hidden_ = 0;
 };
 

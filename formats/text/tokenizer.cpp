@@ -50,7 +50,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const GgufFile& file)
 Tokenizer::Tokenizer(std::unique_ptr<Vocabulary> vocabulary) : vocabulary_(std::move(vocabulary)) {}
 Tokenizer::~Tokenizer() = default;
 
-Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool show_control) const {
+Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool show_control) const try {
   std::string text;
   bool at_start = strips_leading_space();
   for (const TokenId id : ids) {
@@ -68,6 +68,8 @@ Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool show_co
     if (!bytes.empty()) at_start = false;
   }
   return text;
+} catch (const std::bad_alloc&) {
+  return Status(Cause::out_of_memory, "not enough memory for the decoded text");
 }
 
 int32_t Tokenizer::n_vocab() const noexcept { return vocabulary_->tokens.size(); }

@@ -35,13 +35,20 @@ enum class SpecialTokens : uint8_t { as_text, recognised };
 
 class Tokenizer {
  public:
-  // Reads tokenizer.ggml.*; errors are `vocabulary`, `merges`, `value_type`, `missing`, naming the
+  // Reads tokenizer.ggml.*; errors are `vocabulary` and, for the merge list, `merges`, naming the
   // key. An unknown model or pre-tokenizer is `vocabulary` naming the value: never a silent other.
+  //   Tokens: at least two, not all alike; where some are, the lowest id counts. Any bytes, ""
+  // included, which no text ever matches. Scores: finite float32, where the model needs them.
+  //   Ids that the file names are tokens, or -1 for none. Merges are two texts with one space
+  // between; those that name no token are ignored. Byte tokens are spelt <0x00> to <0xFF>.
   static Result<std::shared_ptr<const Tokenizer>> create(const GgufFile& file);
   virtual ~Tokenizer();
 
-  // Appends the ids of `text`; adds no BOS or EOS. Malformed UTF-8 is kept as bytes (BPE, SPM) or
-  // U+FFFD (unigram). Error: `limit` above 2^31 - 1 bytes.
+  // Appends the ids of `text`; adds no BOS or EOS. Special tokens are taken leftmost, then longest.
+  // Malformed UTF-8 is kept as bytes (BPE, SPM) or becomes U+FFFD (unigram); what no token can
+  // spell becomes the unknown token (SPM, unigram) or nothing (BPE). Control tokens never come out
+  // of ordinary text, whatever merges say. Errors: `limit` above 2^31 - 1 bytes, `out_of_memory`;
+  // then `ids` is as before.
   virtual Status encode(std::string_view text, SpecialTokens special,
                         std::vector<TokenId>& ids) const = 0;
   // The same for a rendered prompt: control tokens are recognised where no input range touches
@@ -52,7 +59,8 @@ class Tokenizer {
   // `show_control`. REQUIRES: 0 <= id < n_vocab().
   virtual std::string token_bytes(TokenId id, bool show_control) const = 0;
   // Whole sequences: as token_bytes, and what belongs to the start of a text (the space that
-  // SentencePiece put before it) is removed. Error: `vocabulary` for an id out of range.
+  // SentencePiece put before it) is removed; the unknown token shows as SentencePiece's " U+2047 "
+  // where token_bytes gives the file's spelling. Error: `vocabulary` for an id out of range.
   Result<std::string> decode(std::span<const TokenId> ids, bool show_control = false) const;
   // Whether decoding at the start of a text removes one leading space.
   virtual bool strips_leading_space() const noexcept = 0;

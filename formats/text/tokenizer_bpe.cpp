@@ -11,6 +11,13 @@ namespace keys = tokenizer_keys;
 
 namespace {
 
+// User-defined tokens are literal text, the others spell bytes; where the two differ, bytes must
+// not become the literal.
+bool may_emerge(const TokenTable& tokens, TokenId id) {
+  if (id == kNoToken || !tokens.is_mergeable(id)) return false;
+  return tokens.type(id) != TokenType::user_defined || spelled(tokens.text(id)) == tokens.text(id);
+}
+
 Result<MergeTable> read_merges(const TokenizerMetadata& metadata, const TokenTable& tokens) {
   const Result<std::vector<std::string_view>> rules = metadata.merges();
   if (!rules.ok()) return rules.status();
@@ -34,7 +41,7 @@ Result<MergeTable> read_merges(const TokenizerMetadata& metadata, const TokenTab
     merged_text.assign(rule, 0, space);
     merged_text.append(rule, space + 1);
     const TokenId merged = tokens.find(merged_text);
-    if (merged == kNoToken || !tokens.is_mergeable(merged)) continue;
+    if (!may_emerge(tokens, merged)) continue;
     merges.add(left, right, {static_cast<uint32_t>(rank), merged});
   }
   return merges;
@@ -106,7 +113,7 @@ void BpeTokenizer::encode_piece(std::string_view piece, Workspace& work,
   if (rule_.ignores_merges && piece.size() <= max_token_bytes_) {
     whole = tokens().find(spelled(piece));
   }
-  if (whole != kNoToken && tokens().is_mergeable(whole)) {
+  if (may_emerge(tokens(), whole)) {
     ids.push_back(whole);
   } else {
     work.symbols.clear();

@@ -63,6 +63,7 @@ std::vector<UnigramTokenizer::Piece> UnigramTokenizer::pieces_of(const TokenTabl
   for (TokenId id = 0; id < tokens.size(); ++id) {
     const std::string_view text = tokens.text(id);
     if (tokens.type(id) != TokenType::normal || tokens.find(text) != id) continue;
+    if (text.size() > kMaxPatternBytes) continue;
     pieces.push_back({id, scores[size_t(id)], static_cast<uint32_t>(text.size())});
   }
   return pieces;
