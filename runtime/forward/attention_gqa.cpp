@@ -36,16 +36,23 @@ void add_bias(const quant::VectorKernels& kernels, const Linear& linear, float* 
   if (linear.bias) kernels.add(row, linear.bias, linear.weight.n_rows);
 }
 
+void finish_projection(const LayerStep& layer, const Linear& linear, float* row) noexcept {
+  const quant::VectorKernels& kernels = layer.pass.vector();
+  add_bias(kernels, linear, row);
+  const float limit = layer.config.qkv_limit;
+  if (limit > 0) kernels.clamp(row, -limit, limit, linear.weight.n_rows);
+}
+
 // Biases, norms and rotation of a row's projections; then its keys and values are remembered.
-void finish_projections(const LayerStep& layer, int64_t row) noexcept {
+void finish_row(const LayerStep& layer, int64_t row) noexcept {
   const Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
   float* q = pass.space.q + row * config.q_width();
   float* k = pass.space.k + row * config.k_width();
   float* v = pass.space.v + row * config.v_width();
-  add_bias(pass.vector(), layer.weights.q, q);
-  add_bias(pass.vector(), layer.weights.k, k);
-  add_bias(pass.vector(), layer.weights.v, v);
+  finish_projection(layer, layer.weights.q, q);
+  finish_projection(layer, layer.weights.k, k);
+  finish_projection(layer, layer.weights.v, v);
   norm_and_rotate(layer, row, {q, config.n_heads, config.d_key, layer.weights.q_norm});
   norm_and_rotate(layer, row, {k, config.n_kv_heads, config.d_key, layer.weights.k_norm});
   for (int32_t h = 0; h < config.n_kv_heads; ++h)
@@ -91,7 +98,7 @@ void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
                                           multiply(pass, w.k.weight, space.input, n, space.k),
                                           multiply(pass, w.v.weight, space.input, n, space.v)};
   quant::grouped_matmul(team, pass.matmul, projections);
-  team.for_each(n, [&](int64_t row) { finish_projections(layer, row); });
+  team.for_each(n, [&](int64_t row) { finish_row(layer, row); });
 
   const int32_t n_kv = layer.config.n_kv_heads;
   team.for_each(int64_t{n} * n_kv, [&](int64_t item) {

@@ -15,6 +15,7 @@ struct ArchRow {
   std::string_view name;  // general.architecture, and the prefix of its keys
   RopeLayout rope_layout = RopeLayout::halves;
   QkNorm qk_norm = QkNorm::none;
+  bool may_lack_qk_norm = false;  // models of both kinds exist
 
   Experts experts = Experts::never;
   std::string_view expert_width_key = "expert_feed_forward_length";

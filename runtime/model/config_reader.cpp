@@ -131,6 +131,64 @@ Result<int32_t> read_vocabulary(const formats::GgufFile& file, ArchKeys& keys,
                 "key " + name + ".vocab_size", file.find(name + ".vocab_size")->offset());
 }
 
+// A factor; absent and 0 both mean none.
+float read_scale(ArchKeys& keys, const char* key, float none) {
+  const double scale = keys.real(key, {0, 1 / kTiny}, 0);
+  return scale == 0 ? none : static_cast<float>(scale);
+}
+
+// Everything of a model's layers, each value read once for all of them.
+struct LayerKeys {
+  LayerKeys(ArchKeys& keys, const ArchRow& row, int32_t n_blocks, int32_t d_model)
+      : heads(read_heads(keys, n_blocks)),
+        dense_widths(keys.per_layer(
+            "feed_forward_length", {1, kMaxWidth}, n_blocks,
+            row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt)),
+        expert_widths(keys.per_layer(row.expert_width_key, {1, kMaxWidth}, n_blocks, 0)),
+        router(read_router(keys, row)),
+        n_dense(static_cast<int32_t>(keys.integer("leading_dense_block_count", {0, n_blocks}, 0))),
+        moe_step(
+            static_cast<int32_t>(keys.integer("interleave_moe_layer_step", {1, kMaxLayers}, 1))),
+        d_key(read_head_width(keys, "attention.key_length", d_model, heads.n_heads[0])),
+        d_value(read_head_width(keys, "attention.value_length", d_model, heads.n_heads[0])) {
+    const int64_t n_shared = keys.integer("expert_shared_count", {0, kMaxExperts}, 0);
+    const int64_t d_shared = keys.integer("expert_shared_feed_forward_length", {0, kMaxWidth}, 0);
+    shares = n_shared > 0 || d_shared > 0;
+    attention_scale = read_scale(keys, "attention.scale",
+                                 static_cast<float>(1 / std::sqrt(static_cast<double>(d_key))));
+    qkv_limit = read_scale(keys, "attention.clamp_kqv", 0);
+  }
+
+  LayerConfig layer(int32_t index) const {
+    const auto at = static_cast<size_t>(index);
+    LayerConfig layer;
+    layer.n_heads = heads.n_heads[at];
+    layer.n_kv_heads = heads.n_kv_heads[at];
+    layer.d_key = d_key;
+    layer.d_value = d_value;
+    layer.attention_scale = attention_scale;
+    layer.qkv_limit = qkv_limit;
+    if (index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
+    if (layer.is_moe())
+      layer.d_ff = expert_widths[at];
+    else
+      layer.d_ff_shared = dense_widths[at];
+    layer.shared = layer.is_moe() && !shares ? SharedExpert::none : SharedExpert::plain;
+    return layer;
+  }
+
+  HeadCounts heads;
+  std::vector<int32_t> dense_widths, expert_widths;
+  RouterConfig router;
+  int32_t n_dense, moe_step, d_key, d_value;
+  bool shares = false;
+  float attention_scale = 1, qkv_limit = 0;
+};
+
+bool lacks_qk_norm(const formats::GgufFile& file, int32_t layer) {
+  return !file.find_tensor("blk." + std::to_string(layer) + ".attn_q_norm.weight");
+}
+
 }  // namespace
 
 Result<const ArchRow*> read_architecture(const formats::GgufFile& file) {
@@ -156,47 +214,27 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   ArchKeys keys(file, row.name);
   ModelConfig config;
   config.architecture = row.name;
-  const int32_t n_blocks = keys.integer("block_count", {1, kMaxLayers});
-  const int32_t n_skipped = keys.integer("nextn_predict_layers", {0, n_blocks - 1}, 0);
-  config.d_model = keys.integer("embedding_length", {2, kMaxWidth});
+  const auto n_blocks = static_cast<int32_t>(keys.integer("block_count", {1, kMaxLayers}));
+  const auto n_skipped =
+      static_cast<int32_t>(keys.integer("nextn_predict_layers", {0, n_blocks - 1}, 0));
+  config.d_model = static_cast<int32_t>(keys.integer("embedding_length", {2, kMaxWidth}));
   config.context_length =
       static_cast<int32_t>(std::min(keys.integer("context_length", {1, INT64_MAX}), kMaxContext));
   config.norm_epsilon = static_cast<float>(keys.real("attention.layer_norm_rms_epsilon", {0, 1}));
-  const HeadCounts heads = read_heads(keys, n_blocks);
-  const std::vector<int32_t> dense_widths =
-      keys.per_layer("feed_forward_length", {1, kMaxWidth}, n_blocks,
-                     row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt);
-  const RouterConfig router = read_router(keys, row);
-  const int32_t n_dense = keys.integer("leading_dense_block_count", {0, n_blocks}, 0);
-  const bool shares = keys.integer("expert_shared_count", {0, kMaxExperts}, 0) > 0 ||
-                      keys.integer("expert_shared_feed_forward_length", {0, kMaxWidth}, 0) > 0;
-  const std::vector<int32_t> expert_widths =
-      keys.per_layer(row.expert_width_key, {1, kMaxWidth}, n_blocks, 0);
-  const int32_t d_key =
-      read_head_width(keys, "attention.key_length", config.d_model, heads.n_heads[0]);
-  const int32_t d_value =
-      read_head_width(keys, "attention.value_length", config.d_model, heads.n_heads[0]);
-  config.rope = read_rope(keys, row, d_key, config.context_length);
+  config.embedding_scale = read_scale(keys, "embedding_scale", 1);
+  config.residual_scale = read_scale(keys, "residual_scale", 1);
+  config.logit_divisor = read_scale(keys, "logit_scale", 1);
+  const LayerKeys layers(keys, row, n_blocks, config.d_model);
+  config.rope = read_rope(keys, row, layers.d_key, config.context_length);
   const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
   if (!keys.status().ok()) return keys.status();
   if (!n_vocab) return n_vocab.status();
   config.n_vocab = *n_vocab;
 
   for (int32_t i = 0; i < n_blocks - n_skipped; ++i) {
-    LayerConfig layer;
-    layer.n_heads = heads.n_heads[i];
-    layer.n_kv_heads = heads.n_kv_heads[i];
-    layer.d_key = d_key;
-    layer.d_value = d_value;
-    layer.qk_norm = row.qk_norm;
-    layer.attention_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(d_key)));
-    if (i >= n_dense) layer.router = router;
-    if (layer.is_moe())
-      layer.d_ff = expert_widths[i];
-    else
-      layer.d_ff_shared = dense_widths[i];
-    layer.shared = layer.is_moe() && !shares ? SharedExpert::none : SharedExpert::plain;
-    config.layers.push_back(layer);
+    config.layers.push_back(layers.layer(i));
+    const bool has_none = row.may_lack_qk_norm && lacks_qk_norm(file, i);
+    config.layers.back().qk_norm = has_none ? QkNorm::none : row.qk_norm;
   }
   return config;
 }

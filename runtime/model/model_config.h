@@ -73,6 +73,7 @@ struct LayerConfig {
   int32_t d_key = 0, d_value = 0;
   QkNorm qk_norm = QkNorm::none;
   float attention_scale = 1;
+  float qkv_limit = 0;  // projections are cut to +-limit; 0: not
   RouterConfig router;
   SharedExpert shared = SharedExpert::none;
   Activation activation = Activation::swiglu;

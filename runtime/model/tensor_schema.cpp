@@ -97,7 +97,14 @@ const TensorRow<Layer> kLayerTensors[] = {
      .presence = optional},
 
     // feed-forward
-    {.name = "ffn_norm.weight", .shape = {d_model, one, one}, .slot = &Layer::ffn_norm},
+    {.name = "ffn_norm.weight",
+     .shape = {d_model, one, one},
+     .slot = &Layer::ffn_norm,
+     .part = Part::ffn_norm},
+    {.name = "post_attention_norm.weight",
+     .shape = {d_model, one, one},
+     .slot = &Layer::ffn_norm,
+     .part = Part::post_attention_norm},
     {.name = "ffn_gate_inp.weight",
      .shape = {d_model, n_experts, one},
      .slot = &Layer::router,

@@ -37,7 +37,9 @@ enum class Part : uint8_t {
   fused_qkv,
   head_qk_norm,
   row_qk_norm,
-  routed,  // experts behind a router
+  ffn_norm,
+  post_attention_norm,  // the same norm under another name
+  routed,               // experts behind a router
   split_gate_up,
   fused_gate_up,
   dense,  // the shared expert under a dense layer's names

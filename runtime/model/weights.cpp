@@ -40,6 +40,8 @@ class Parts {
         is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
         is_shared_(layer.shared != SharedExpert::none ||
                    binder.has(prefix + "ffn_up_shexp.weight")),
+        is_post_attention_norm_(!binder.has(prefix + "ffn_norm.weight") &&
+                                binder.has(prefix + "post_attention_norm.weight")),
         qk_norm_(layer.qk_norm) {}
 
   bool has(Part part) const noexcept {
@@ -54,6 +56,10 @@ class Parts {
         return qk_norm_ == QkNorm::head_before_rope || qk_norm_ == QkNorm::head_after_rope;
       case Part::row_qk_norm:
         return qk_norm_ == QkNorm::row_before_rope;
+      case Part::ffn_norm:
+        return !is_post_attention_norm_;
+      case Part::post_attention_norm:
+        return is_post_attention_norm_;
       case Part::routed:
         return is_moe_;
       case Part::split_gate_up:
@@ -80,7 +86,7 @@ class Parts {
   }
 
  private:
-  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_;
+  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_, is_post_attention_norm_;
   QkNorm qk_norm_;
 };
 
