@@ -10,7 +10,7 @@
 
 #include "quant/dense_matmul.h"
 #include "quant/parallel.h"
-#include "random_weights.h"
+#include "tests/random_weights.h"
 
 namespace larder::quant {
 namespace {

@@ -10,7 +10,7 @@
 #include "quant/activation_block.h"
 #include "quant/dispatch.h"
 #include "quant/grouped_matmul.h"
-#include "random_weights.h"
+#include "tests/random_weights.h"
 
 namespace larder::quant {
 namespace {

@@ -5,64 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
 
-#include "quant/activation_block.h"
-#include "quant/dispatch.h"
-#include "quant/reference.h"
-#include "random_weights.h"
+#include "tests/kernel_rows.h"
 
 namespace larder::quant {
 namespace {
-
-using Row = std::vector<float>;
-
-constexpr int64_t kSizes[] = {1, 2, 3, 15, 16, 17, 31, 33, 64, 258};
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr double kEpsilon = 0x1p-24;  // half an ulp of 1
-
-std::vector<const KernelSet*> supported_sets() {
-  std::vector<const KernelSet*> sets;
-  for (const KernelSet* set : kernel_sets()) {
-    if (is_supported(*set)) sets.push_back(set);
-  }
-  return sets;
-}
-
-Row random_row(int64_t n, uint32_t seed, float spread = 1.0f) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, spread);
-  Row row(static_cast<size_t>(n));
-  for (float& x : row) x = normal(random);
-  return row;
-}
-
-bool same_bits(const Row& a, const Row& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-// Distance in units of the last place of `exact`'s float.
-double ulps(float got, double exact) {
-  const float nearest = static_cast<float>(exact);
-  const double ulp =
-      static_cast<double>(std::nextafter(std::fabs(nearest), kInfinity)) - std::fabs(nearest);
-  return std::fabs(static_cast<double>(got) - exact) / ulp;
-}
-
-// Runs op(set) on all sets, requires the same bits of all, returns them.
-template <class Op>
-Row on_all_sets(Op op) {
-  const Row expected = op(*supported_sets().back());  // scalar
-  for (const KernelSet* set : supported_sets()) {
-    CAPTURE(set->name);
-    CHECK(same_bits(op(*set), expected));
-  }
-  return expected;
-}
 
 TEST_CASE("vector ops: float dot products keep the order of sums") {
   for (int64_t n : kSizes) {
@@ -364,60 +314,6 @@ TEST_CASE("vector ops: rope rotates pairs") {
   }
 }
 
-// The order that top_k promises, by a stable sort.
-std::vector<int32_t> sorted_indices(const Row& scores) {
-  std::vector<int32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
-    return std::isnan(y) ? !std::isnan(x) : x > y;
-  });
-  return order;
-}
-
-void check_top_k(const Row& scores, int32_t k) {
-  auto expected = sorted_indices(scores);
-  expected.resize(static_cast<size_t>(k));
-  const auto n = static_cast<int32_t>(scores.size());
-  for (const KernelSet* set : supported_sets()) {
-    CAPTURE(set->name);
-    CAPTURE(n);
-    CAPTURE(k);
-    std::vector<int32_t> got(static_cast<size_t>(k), -1);
-    set->vector.top_k(scores.data(), n, k, got.data());
-    CHECK(got == expected);
-    CHECK(set->vector.argmax(scores.data(), n) == expected[0]);
-  }
-}
-
-TEST_CASE("top_k: descending, ties to the lower index, NaN last") {
-  for (int32_t n : {1, 2, 3, 8, 31, 33, 60, 128, 258, 512}) {
-    const Row distinct = random_row(n, 16);
-    Row tied = distinct;
-    for (float& a : tied) a = std::round(a * 2) / 2;  // also -0 and +0
-    Row holes = tied;
-    for (size_t i = 0; i < holes.size(); i += 3) holes[i] = kNaN;
-    for (size_t i = 1; i < holes.size(); i += 7) holes[i] = -kInfinity;
-    for (size_t i = 4; i < holes.size(); i += 11) holes[i] = kInfinity;
-    Row ascending = distinct;
-    std::sort(ascending.begin(), ascending.end());
-    for (int32_t k : {1, 2, 4, 8, 10, 16, 48, 49, 100, 512}) {
-      for (const Row& scores : {distinct, tied, holes, ascending, Row(distinct.size(), kNaN)}) {
-        check_top_k(scores, std::min(k, n));
-      }
-    }
-  }
-}
-
-TEST_CASE("top_k: a vocabulary of logits") {
-  Row logits = random_row(151936, 17, 5.0f);
-  logits[100000] = logits[7] = 99.0f;
-  logits[3] = -kNaN;
-  for (int32_t k : {1, 40, 1000}) check_top_k(logits, k);
-  std::sort(logits.begin() + 10, logits.end());
-  for (int32_t k : {40, 1000}) check_top_k(logits, k);
-}
-
 TEST_CASE("vector ops: all_finite finds one bad number anywhere") {
   for (int64_t n : kSizes) {
     Row x = random_row(n, 18, 1e30f);
@@ -430,129 +326,6 @@ TEST_CASE("vector ops: all_finite finds one bad number anywhere") {
           std::swap(x[i], bad);
         }
       }
-    }
-  }
-}
-
-Row hostile_activations(int64_t n) {
-  Row x = random_row(n, 19, 2.0f);
-  for (size_t i = 0; i < 256; ++i) x[i] = 0;                       // zeros
-  for (size_t i = 256; i < 512; ++i) x[i] = 1e-40f;                // 127 / amax overflows
-  x[600] = 3e38f;                                                  // all else rounds to 0
-  for (size_t i = 768; i < 1024; ++i) x[i] = i % 2 ? 127 : -0.5f;  // ties to even
-  return x;
-}
-
-template <class Block>
-void check_activation_block(const Block& block, const float* x, int n) {
-  double amax = 0;
-  for (int i = 0; i < n; ++i) amax = std::max<double>(amax, std::fabs(x[i]));
-  if (amax < 1e-38) {
-    CHECK(block.scale == 0);
-  } else {
-    CHECK(ulps(block.scale, amax / 127) <= 1);
-  }
-  for (int i = 0; i < n; ++i) {
-    const float inverse = amax < 1e-38 ? 0.0f : 127.0f / static_cast<float>(amax);
-    CHECK(block.q[i] == static_cast<int>(std::nearbyint(x[i] * inverse)));
-  }
-}
-
-TEST_CASE("activations: rounded to int8 by 32 and by 256, with their sums") {
-  constexpr int64_t kCols = 2048;
-  const Row x = hostile_activations(kCols);
-  for (const KernelSet* set : supported_sets()) {
-    CAPTURE(set->name);
-    std::vector<ActivationBlock32> small(kCols / 32);
-    set->vector.quantize_q8_32(x.data(), kCols, small.data());
-    for (size_t b = 0; b < small.size(); ++b) {
-      check_activation_block(small[b], x.data() + 32 * b, 32);
-      CHECK(small[b].sum == std::accumulate(small[b].q, small[b].q + 32, 0));
-    }
-    std::vector<ActivationBlock256> large(kCols / 256);
-    set->vector.quantize_q8_256(x.data(), kCols, large.data());
-    for (size_t b = 0; b < large.size(); ++b) {
-      const int8_t* const q = large[b].q;
-      check_activation_block(large[b], x.data() + 256 * b, 256);
-      for (int g = 0; g < 16; ++g) {
-        CHECK(large[b].sums_16[g] == std::accumulate(q + 16 * g, q + 16 * g + 16, 0));
-      }
-      for (int g = 0; g < 8; ++g) {
-        CHECK(large[b].sums_32[g] == std::accumulate(q + 32 * g, q + 32 * g + 32, 0));
-      }
-      CHECK((large[b].unused[0] | large[b].unused[1] | large[b].unused[2]) == 0);
-    }
-  }
-}
-
-TEST_CASE("activations: a block with infinity or NaN has scale NaN") {
-  for (const KernelSet* set : supported_sets()) {
-    for (float bad : {kInfinity, -kInfinity, kNaN}) {
-      Row x = random_row(256, 20);
-      x[37] = bad;
-      ActivationBlock256 large;
-      set->vector.quantize_q8_256(x.data(), 256, &large);
-      CHECK(std::isnan(large.scale));
-      ActivationBlock32 small[8];
-      set->vector.quantize_q8_32(x.data(), 256, small);
-      for (int b = 0; b < 8; ++b) CHECK(std::isnan(small[b].scale) == (b == 1));
-    }
-  }
-}
-
-TEST_CASE("dequantize: every format is its formula rounded once, on every instruction set") {
-  for (const FormatTraits& traits : format_traits()) {
-    CAPTURE(traits.name);
-    for (int32_t n_blocks : {1, 2, 3, 31}) {
-      const int64_t n = int64_t{n_blocks} * traits.block_elements;
-      const auto row = random_weights(traits.format, 1, n, static_cast<uint32_t>(n_blocks));
-      std::vector<double> exact(static_cast<size_t>(n));
-      reference::dequantize(traits.format, row.data(), n, exact.data());
-      const Row got = on_all_sets([&](const KernelSet& set) {
-        Row out(static_cast<size_t>(n) + 1, 5.0f);
-        set.vector.dequantize(traits.format, row.data(), n, out.data());
-        CHECK(out.back() == 5.0f);
-        return out;
-      });
-      int n_wrong = 0;
-      for (size_t i = 0; i < exact.size(); ++i) n_wrong += got[i] != static_cast<float>(exact[i]);
-      CHECK(n_wrong == 0);
-    }
-  }
-}
-
-TEST_CASE("dequantize: every shared exponent of MXFP4, subnormal ones too") {
-  for (int e = 0; e < 255; ++e) {
-    auto row = random_weights(Format::mxfp4, 1, 32, static_cast<uint32_t>(e));
-    row[0] = static_cast<uint8_t>(e);
-    std::vector<double> exact(32);
-    reference::dequantize(Format::mxfp4, row.data(), 32, exact.data());
-    const Row got = on_all_sets([&](const KernelSet& set) {
-      Row out(32);
-      set.vector.dequantize(Format::mxfp4, row.data(), 32, out.data());
-      return out;
-    });
-    for (size_t i = 0; i < 32; ++i) CHECK(got[i] == static_cast<float>(exact[i]));
-  }
-}
-
-TEST_CASE("activations: the bytes of the reference") {
-  constexpr int64_t kCols = 2048;
-  const Row x = random_row(kCols, 21, 3.0f);
-  for (ActivationFormat format : {ActivationFormat::q8_32, ActivationFormat::q8_256}) {
-    const size_t n_bytes = format == ActivationFormat::q8_32
-                               ? kCols / 32 * sizeof(ActivationBlock32)
-                               : kCols / 256 * sizeof(ActivationBlock256);
-    AlignedArray<uint8_t> expected(n_bytes), got(n_bytes);
-    reference::quantize_activations(format, x.data(), kCols, expected.data());
-    for (const KernelSet* set : supported_sets()) {
-      CAPTURE(set->name);
-      if (format == ActivationFormat::q8_32) {
-        set->vector.quantize_q8_32(x.data(), kCols, got.data());
-      } else {
-        set->vector.quantize_q8_256(x.data(), kCols, got.data());
-      }
-      CHECK(std::memcmp(got.data(), expected.data(), n_bytes) == 0);
     }
   }
 }
