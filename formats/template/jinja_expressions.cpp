@@ -13,7 +13,7 @@ ExprId Parser::parse_tuple(TupleRules rules) {
   bool is_tuple = false;
   while (true) {
     if (token_.kind == TokenKind::variable_end || token_.kind == TokenKind::block_end ||
-        at_operation(")") || (!rules.end.empty() && at_name(rules.end))) {
+        at_operation(")")) {
       break;
     }
     items.push_back(parse_expression(rules.with_conditional));

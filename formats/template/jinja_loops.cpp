@@ -75,11 +75,11 @@ Evaluator::Flow Evaluator::run_for(uint32_t index, const Value& iterable, int de
   loop->cursor.emplace(budget_, iterable);
   const Value loop_value = Value::of(Kind::loop, loop);
   Value item = take_item(*loop);
-  const bool is_empty = item.is_missing();
-  if (!is_empty) {
+  bool is_completed = false;  // some pass reached the body's end: else is for the others
+  if (!item.is_missing()) {
     const Replaced scope(scope_, new_scope(scope_));
     for (; !item.is_missing(); item = take_item(*loop)) {
-      budget_.step();
+      budget_.step(2);  // fetching an item and assigning it
       if (scope_->is_shared()) {
         scope_ = new_scope(loop->scope);
       } else {
@@ -89,10 +89,12 @@ Evaluator::Flow Evaluator::run_for(uint32_t index, const Value& iterable, int de
       loop->before = std::exchange(loop->current, item);
       assign(stmt.target, item);
       if (stmt.uses_loop) scope_->set(ast_.loop_name, loop_value);
-      if (run_block(stmt.body) == Flow::break_loop) break;
+      const Flow flow = run_block(stmt.body);
+      is_completed |= flow == Flow::normal;
+      if (flow == Flow::break_loop) break;
     }
   }
-  if (!is_empty || stmt.otherwise.count == 0) return Flow::normal;
+  if (is_completed || stmt.otherwise.count == 0) return Flow::normal;
   const Replaced scope(scope_, new_scope(scope_));
   return run_block(stmt.otherwise);
 }

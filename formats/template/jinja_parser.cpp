@@ -113,9 +113,10 @@ void Parser::parse_if(std::vector<uint32_t>& out, uint32_t line) {
 
 void Parser::parse_for(std::vector<uint32_t>& out, uint32_t line) {
   ForStmt loop{};
-  loop.target = parse_target({.end = "in"});
+  ++n_enclosing_fors_;
+  loop.target = parse_target({});
   if (!skip_name("in")) fail_syntax("expected 'in', got " + describe_token());
-  loop.iterable = parse_tuple({.with_conditional = false, .end = "recursive"});
+  loop.iterable = parse_tuple({.with_conditional = false});
   loop.test = skip_name("if") ? parse_expression() : kNone;
   loop.is_recursive = skip_name("recursive");
   ++loop_depth_;
@@ -126,6 +127,7 @@ void Parser::parse_for(std::vector<uint32_t>& out, uint32_t line) {
   --loop_depth_;
   if (skip_name("else")) loop.otherwise = parse_body({"endfor"}, false);
   advance();  // endfor
+  --n_enclosing_fors_;
   ast_.fors.push_back(loop);
   out.push_back(add_stmt(StmtKind::loop, line, ast_.fors.size() - 1));
 }
@@ -268,8 +270,7 @@ ExprId Parser::parse_target(TargetRules rules) {
   std::vector<uint32_t> items;
   bool is_tuple = false;
   while (true) {
-    const bool is_end = token_.kind == TokenKind::block_end || at_operation(")") ||
-                        (!rules.end.empty() && at_name(rules.end));
+    const bool is_end = token_.kind == TokenKind::block_end || at_operation(")");
     if (is_end) break;
     if (at_operation("(")) {
       const Nesting nesting(depth_, max_depth_, token_.line);
@@ -281,7 +282,7 @@ ExprId Parser::parse_target(TargetRules rules) {
       if (rules.may_be_attribute && skip_operation(".")) {
         target.kind = ExprKind::attribute_of;
         target.b = expect_name();
-      } else if (!open_loops_.empty() && ast_.strings[target.a] == "loop") {
+      } else if (n_enclosing_fors_ > 0 && ast_.strings[target.a] == "loop") {
         fail_syntax("cannot assign to 'loop' inside a loop", target.line);
       }
       items.push_back(add(target));

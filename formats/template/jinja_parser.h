@@ -23,11 +23,9 @@ class Parser {
  private:
   struct TargetRules {
     bool may_be_tuple = true, may_be_attribute = false;
-    std::string_view end = {};
   };
   struct TupleRules {
     bool with_conditional = true, is_parenthesized = false;
-    std::string_view end = {};  // a name that ends the tuple
   };
 
   // Statements.
@@ -104,7 +102,8 @@ class Parser {
   bool has_lookahead_ = false;
   const int max_depth_;
   int depth_ = 0;
-  int loop_depth_ = 0;
+  int loop_depth_ = 0;  // loops that break and continue may mean
+  int n_enclosing_fors_ = 0;
   Ast ast_;
   std::unordered_map<std::string, StringId> interned_;
   struct Unresolved {

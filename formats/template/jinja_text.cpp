@@ -9,10 +9,15 @@ void TextBuffer::reserve(size_t n_bytes) {
   if (n_bytes <= owned_.capacity()) return;
   if (n_bytes > UINT32_MAX) fail_limit("a string of 4 GiB or more");  // views keep 32-bit offsets
   const size_t capacity = owned_.capacity();
-  size_t wanted = std::max(n_bytes, capacity + capacity / 2);
-  if (meter() != nullptr && wanted - capacity > meter()->left()) wanted = n_bytes;
+  size_t growth = capacity / 2;
+  // Near the limit, a share of what is left: growth stays geometric and others find room.
+  if (meter() != nullptr) growth = std::min<size_t>(growth, meter()->left() / 2);
+  const size_t wanted = std::max(n_bytes, capacity + growth);
   charge(wanted - capacity);
-  owned_.reserve(wanted);
+  std::string grown;  // reserve() on owned_ itself would at least double it
+  grown.reserve(wanted);
+  grown.append(owned_);
+  owned_.swap(grown);
 }
 
 void TextBuffer::append(std::string_view bytes, bool is_input) {

@@ -69,7 +69,8 @@ NumberText real_text(double value, const FormatSpec& spec) {
   } else if (spec.type == 0 && spec.precision < 0) {
     text.digits = format_real(magnitude);
   } else {
-    const int64_t precision = std::min(spec.precision < 0 ? 6 : spec.precision, kMaxPrecision);
+    const int64_t precision = spec.precision < 0 ? 6 : spec.precision;
+    if (precision > kMaxPrecision) fail_limit("a precision beyond any number's digits");
     if (type == 'f') {
       text.digits = print_real(magnitude, std::chars_format::fixed, precision);
     } else if (spec.type == '%') {

@@ -39,29 +39,44 @@ class CharacterSet {
   std::u32string set_;
 };
 
-// Rebuilds a string character by character: map(code_point, is_first) tells the case to give it.
+// Calls take(begin, end, is_input) for the runs of a string that are marked alike.
+template <class Take>
+void for_runs(const Value& text, Take take) {
+  const size_t shift = text.begin();
+  size_t at = shift;
+  text.buffer().for_inputs(text.begin(), text.end(), [&](size_t begin, size_t end) {
+    if (at < begin) take(at - shift, begin - shift, false);
+    take(begin - shift, end - shift, true);
+    at = end;
+  });
+  if (at < text.end()) take(at - shift, text.end() - shift, false);
+}
+
+// Rebuilds a string in another case; choose(code_point) tells which, called for each in order.
 template <class Choose>
 Value map_characters(Budget& budget, const Value& text, Choose choose) {
+  constexpr size_t kChunkBytes = 4096;
   TextBuilder out(budget);
-  budget.step_bytes(4 * text.size_bytes());
+  budget.step_bytes(16 * text.size_bytes());
   const std::string_view bytes = text.bytes();
-  size_t plain = 0;
   std::string mapped;
-  for (size_t at = 0; at < bytes.size();) {
-    const DecodedChar c = decode_utf8(bytes, at);
-    char32_t scratch[1];
-    const std::u32string_view changed = map_case(c.code_point, choose(c.code_point), scratch);
-    if (changed.size() != 1 || changed[0] != c.code_point) {
-      out.append(text.slice(plain, at));
+  for_runs(text, [&](size_t begin, size_t end, bool is_input) {
+    for (size_t at = begin; at < end;) {
+      const DecodedChar c = decode_utf8(bytes.substr(0, end), at);
+      char32_t scratch[1];
+      for (const char32_t code_point : map_case(c.code_point, choose(c.code_point), scratch)) {
+        if (code_point < 0x80) {
+          mapped += static_cast<char>(code_point);
+        } else {
+          append_utf8(mapped, code_point);
+        }
+      }
+      at += c.n_bytes;
+      if (mapped.size() < kChunkBytes && at < end) continue;
+      out.append(mapped, is_input);
       mapped.clear();
-      for (const char32_t code_point : changed) append_utf8(mapped, code_point);
-      out.append(mapped, text.slice(at, at + c.n_bytes).has_input());
-      plain = at + c.n_bytes;
     }
-    at += c.n_bytes;
-  }
-  if (plain == 0) return text;
-  out.append(text.slice(plain, bytes.size()));
+  });
   return out.finish().with_markup(text.is_markup());
 }
 
@@ -87,7 +102,7 @@ std::vector<Value> split_at_spaces(Budget& budget, const Value& text, int64_t ma
   for (skip(true); at < bytes.size(); skip(true)) {
     budget.step();
     if (max_splits >= 0 && static_cast<int64_t>(parts.size()) >= max_splits) {
-      parts.push_back(strip(budget, text.slice(at, bytes.size()), {}, {.left = false}));
+      parts.push_back(text.slice(at, bytes.size()));
       break;
     }
     const size_t begin = at;
@@ -112,7 +127,7 @@ std::vector<Value> split_at_spaces_from_right(Budget& budget, const Value& text,
   for (skip(true); end > 0; skip(true)) {
     budget.step();
     if (max_splits >= 0 && static_cast<int64_t>(parts.size()) >= max_splits) {
-      parts.push_back(strip(budget, text.slice(0, end), {}, {.right = false}));
+      parts.push_back(text.slice(0, end));
       break;
     }
     const size_t word_end = end;
