@@ -72,8 +72,8 @@ namespace {
 
 // The compiler hands `state` to the threads through a struct that libgomp publishes; libgomp is not
 // instrumented, so ThreadSanitizer would report that struct.
-[[gnu::noinline, gnu::no_sanitize("thread")]] void fork_and_join(TeamState& state,
-                                                                 int n_threads) noexcept {
+[[gnu::noinline, gnu::no_sanitize_thread]] void fork_and_join(TeamState& state,
+                                                              int n_threads) noexcept {
 #pragma omp parallel num_threads(n_threads)
   {
     // Libraries called from a team of one must not open a team of their own. This sets the number
