@@ -188,6 +188,7 @@ TEST_CASE("golden: the same bits in pieces, on threads and beside neighbours") {
         CAPTURE(chunk);
         check_same_bits(whole[1], run_tokens(golden.model, golden.prompts[1].tokens, options));
       }
+      options.forward.n_threads = 1;
       for (const int32_t piece : {1, 11}) {
         const auto together = run_together(golden, options, piece);
         for (size_t s = 0; s < together.size(); ++s) CHECK(together[s] == whole[s].logits);

@@ -341,6 +341,10 @@ TEST_CASE("model catalogue: H19 H20 H22 H23 numbers of experts") {
     check(with_u32("H20 " + std::to_string(n), "expert_count", n, kHparam));
   for (const uint32_t n : {0U, 5U, UINT32_MAX})
     check(with_u32("H22 " + std::to_string(n), "expert_used_count", n, kHparam));
+  check(changed(
+      "experts in an architecture that has none",
+      [](GgufBuilder& f) { f.keys.push_back(key_u32("qwen3.expert_count", 4)); }, kHparam,
+      "qwen3.expert_count", tiny_dense()));
   check(with_u32("H23", "expert_used_count", 4));
   check(with_u32("one expert a token", "expert_used_count", 1));
 }

@@ -32,7 +32,8 @@ RouterGate read_gate(ArchKeys& keys, RouterGate fallback) {
 RouterConfig read_router(ArchKeys& keys, const ArchRow& row) {
   RouterConfig router;
   const bool required = row.experts == Experts::required;
-  router.n_experts = keys.integer("expert_count", {required ? 1 : 0, kMaxExperts},
+  const int64_t most = row.experts == Experts::never ? 0 : kMaxExperts;
+  router.n_experts = keys.integer("expert_count", {required ? 1 : 0, most},
                                   required ? std::nullopt : std::optional<int64_t>(0));
   if (router.n_experts == 0) return router;
   router.n_active = keys.integer("expert_used_count", {1, router.n_experts});
@@ -67,6 +68,7 @@ void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length)
     rope.multiplier = attention_factor;
   } else if (type == "yarn") {
     rope.scaling = RopeScaling::yarn;
+    if (rope.base <= 1) keys.refuse("rope.freq_base", "must be above 1 for yarn");
     const auto growth = [&](double s) {
       return rope.factor > 1 ? 1 + 0.1 * s * std::log(rope.factor) : 1;
     };
