@@ -58,9 +58,10 @@ std::string to_table(const Subject& subject, const Benchmark& result) {
                                       100 * m.ops_per_s() / limits.int8_ops_per_s);
   }
   if (const Measurement& m = result.decode; m.is_measured()) {
-    text += row("decode", m) + print(" %8.2f %8.1f  %.0f %% of reading\n", m.bytes_per_s() / 1e9,
-                                     m.ops_per_s() / 1e9,
-                                     100 * m.bytes_per_s() / limits.read_bytes_per_s);
+    const double share = m.bytes_per_s() / limits.read_bytes_per_s;
+    text += row("decode", m) + print(" %8.2f %8.1f  %.0f %% of reading%s\n", m.bytes_per_s() / 1e9,
+                                     m.ops_per_s() / 1e9, 100 * share,
+                                     share > 1 ? ": it stays in the cache" : "");
   }
   return text + print("%-43s %8.2f %8.1f  measured just now\n", "limits",
                       limits.read_bytes_per_s / 1e9, limits.int8_ops_per_s / 1e9);

@@ -15,7 +15,7 @@ struct MachineLimits {
   double int8_ops_per_s = 0;  // a multiplication and an addition are two
 };
 
-// The best of several passes on all threads of `parallel`, about a second in all. Overwrites
+// The best of many short passes on all threads of `parallel`, about a second in all. Overwrites
 // `memory`. REQUIRES: memory 64-byte aligned and several times the last-level cache.
 MachineLimits measure_machine_limits(Parallel& parallel, const KernelSet& kernels,
                                      std::span<std::byte> memory) noexcept;
