@@ -1,5 +1,7 @@
 // Integer kernels against the double-precision reference, against each other and at odd sizes.
 #include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -287,5 +289,34 @@ TEST_CASE("kernels: any bytes are weights: random bits, NaN and infinite scales"
       std::fill(p.storage.begin(), p.storage.end(), byte);
       check_agreement(p);
     }
+  }
+}
+
+TEST_CASE("kernels: not a byte is read past the end of the weights") {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (const FormatTraits& traits : integer_formats()) {
+    CAPTURE(traits.name);
+    const Problem p = make_problem(traits, 1, 8);
+    const Output expected = run_gemv(*find_kernels("scalar"), p, 17, 1, 17);
+    const size_t bytes = 17 * p.row_size(), mapped = (bytes + page - 1) / page * page;
+    void* map =
+        mmap(nullptr, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(map != MAP_FAILED);
+    auto* end = static_cast<uint8_t*>(map) + mapped;
+    REQUIRE(mprotect(end, page, PROT_NONE) == 0);
+    std::memcpy(end - bytes, p.weights(), bytes);
+    for (const KernelSet* set : supported_sets()) {
+      const MatmulKernels& kernels = *set->matmul[static_cast<int>(traits.format)];
+      Output out(17);
+      const WeightRows all{end - bytes, p.row_size(), 17, p.n_cols};
+      kernels.gemv(all, {p.rows.data(), 1}, {out.data(), 17});
+      CHECK(is_corner(out, expected, 17, 1, 17));
+      const WeightRows last{end - p.row_size(), p.row_size(), 1, p.n_cols};
+      std::vector<Line> panel(kernels.panel_bytes(p.n_cols) / sizeof(Line) + 1);
+      kernels.pack(last, panel.data());
+      kernels.gemm(panel.data(), last, {p.rows.data(), 1}, {out.data(), 17});
+      CHECK(is_same(out[0], expected[16]));
+    }
+    munmap(map, mapped + page);
   }
 }

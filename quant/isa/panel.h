@@ -107,14 +107,14 @@ struct Panel {
   static void gemm(const void* panel, const WeightRows& weights, const ActivationRows& x,
                    const OutputRows& out) noexcept {
     const auto* blocks = static_cast<const PanelBlock<Dot>*>(panel);
-    // Tiles of nearly equal size: 9 tokens are 5 and 4 rather than 8 and 1.
-    const int32_t n_tiles = (x.n_tokens + Isa::kTileTokens - 1) / Isa::kTileTokens;
-    for (int32_t i = 0; i < n_tiles; ++i) {
-      const int32_t first = x.n_tokens * i / n_tiles, last = x.n_tokens * (i + 1) / n_tiles;
-      some_tokens<Isa::kTileTokens>(
-          {blocks, weights.n_rows, weights.n_cols / kBlock, x.rows + first,
-           out.data + static_cast<size_t>(first) * out.stride, out.stride},
-          last - first);
+    // Tiles of nearly equal size: 9 tokens are 4 and 5 rather than 8 and 1.
+    int32_t n_tiles = (x.n_tokens + Isa::kTileTokens - 1) / Isa::kTileTokens;
+    for (int32_t t = 0; n_tiles > 0; --n_tiles) {
+      const int32_t n_tokens = (x.n_tokens - t) / n_tiles;
+      some_tokens<Isa::kTileTokens>({blocks, weights.n_rows, weights.n_cols / kBlock, x.rows + t,
+                                     out.data + static_cast<size_t>(t) * out.stride, out.stride},
+                                    n_tokens);
+      t += n_tokens;
     }
   }
 
