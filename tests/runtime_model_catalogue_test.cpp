@@ -1,148 +1,36 @@
-// The catalogue of malformed hyper-parameters and tensors: each file gives its typed error, or
-// opens and answers with finite numbers. Nothing is allocated by what a file claims.
+// The catalogue of malformed hyper-parameters: each file gives its typed error, or opens and
+// answers with finite numbers. Nothing is allocated by what a file claims.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
-#include <chrono>
-#include <cmath>
-#include <functional>
-#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "runtime/forward/forward.h"
-#include "tests/tiny_model.h"
+#include "tests/model_catalogue.h"
 
 using namespace larder;
 using namespace larder::tests;
 
 namespace {
 
-constexpr double kMaxSeconds = 1.0;
-const float kNan = std::numeric_limits<float>::quiet_NaN();
-const float kInfinity = std::numeric_limits<float>::infinity();
-constexpr uint32_t kF16 = 1, kQ8_0 = 8;  // tensor type ids
-
-struct Case {
-  std::string id;
-  GgufBuilder file;
-  std::vector<Cause> causes = {};  // any of these; none: must open and answer
-  std::string subject = {};        // part of the error's subject
-};
-
-std::string full(const char* key) { return std::string("qwen3moe.") + key; }
-
-// The sound file with one change.
-Case changed(std::string id, const std::function<void(GgufBuilder&)>& change,
-             std::vector<Cause> causes = {}, std::string subject = {},
-             const TinyShape& shape = {}) {
-  GgufBuilder file = tiny_model(shape);
-  change(file);
-  return {std::move(id), std::move(file), std::move(causes), std::move(subject)};
-}
-
 RawKey raw(const std::string& key, uint32_t type, Bytes value) {
   return {key, type, std::move(value)};
 }
 
-void drop_key(GgufBuilder& file, const std::string& key) {
-  std::erase_if(file.keys, [&](const RawKey& entry) { return entry.key == key; });
-}
-
-void drop_tensor(GgufBuilder& file, const std::string& name) {
-  std::erase_if(file.tensors, [&](const RawTensor& tensor) { return tensor.name == name; });
-}
-
 // A key of the architecture, set to a value.
-Case with(std::string id, const char* key, RawKey value, std::vector<Cause> causes = {}) {
+ModelCase with(std::string id, const char* key, RawKey value, std::vector<Cause> causes = {}) {
   return changed(
       std::move(id), [&](GgufBuilder& file) { file.key(full(key)) = value; }, causes,
       causes.empty() ? "" : full(key));
 }
-Case with_u32(std::string id, const char* key, uint32_t value, std::vector<Cause> causes = {}) {
+ModelCase with_u32(std::string id, const char* key, uint32_t value,
+                   std::vector<Cause> causes = {}) {
   return with(std::move(id), key, key_u32(full(key), value), std::move(causes));
 }
-Case with_f32(std::string id, const char* key, float value, std::vector<Cause> causes = {}) {
+ModelCase with_f32(std::string id, const char* key, float value, std::vector<Cause> causes = {}) {
   return with(std::move(id), key, key_f32(full(key), value), std::move(causes));
 }
-
-// A tensor given other dims, and data to match.
-void reshape(GgufBuilder& file, const std::string& name, std::vector<uint64_t> dims) {
-  RawTensor& tensor = file.tensor(name);
-  uint64_t n = 1;
-  for (const uint64_t dim : dims) n *= dim;
-  tensor.dims = std::move(dims);
-  tensor.data = random_floats(n, 5, 0.3F);
-}
-
-// float32 data as Q8_0: blocks of a float16 scale and 32 int8, all scales equal.
-void make_q8_0(RawTensor& tensor, uint16_t scale_bits) {
-  const size_t n_blocks = tensor.data.size() / 4 / 32;
-  tensor.type = kQ8_0;
-  tensor.data.clear();
-  for (size_t b = 0; b < n_blocks; ++b) {
-    tensor.data += le16(scale_bits);
-    for (uint64_t i = 0; i < 32; ++i) tensor.data += le8((b * 37 + i * 11) % 250 - 125);
-  }
-}
-
-void make_f16_ones(RawTensor& tensor) {
-  const size_t n = tensor.data.size() / 4;
-  tensor.type = kF16;
-  tensor.data.clear();
-  for (size_t i = 0; i < n; ++i) tensor.data += le16(i % 3 ? 0x2E66 : 0xAE66);  // +-0.1
-}
-
-Status answer(const std::shared_ptr<const runtime::Model>& model,
-              const std::vector<int32_t>& tokens = {1, 2, 3, 250}) {
-  auto forward = runtime::Forward::create(model, {.max_rows = 8, .max_logits = 8});
-  if (!forward) return forward.status();
-  auto state = runtime::SequenceState::create(model->config(), 8, runtime::CacheType::f16);
-  if (!state) return state.status();
-  std::vector<runtime::TokenRow> rows;
-  for (const int32_t token : tokens)
-    rows.push_back({token, static_cast<int32_t>(rows.size()), 0, true});
-  runtime::SequenceState* sequences[] = {state->get()};
-  const Status status = (*forward)->run(rows, sequences);
-  if (!status.ok()) {
-    CHECK((*state)->n_positions() == 0);
-    return status;
-  }
-  for (size_t r = 0; r < rows.size(); ++r)
-    for (int32_t i = 0; i < model->config().n_vocab; ++i)
-      REQUIRE(std::isfinite((*forward)->logits(static_cast<int>(r))[i]));
-  return {};
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-void check(const Case& one) {
-  INFO("case ", one.id);
-  const auto start = std::chrono::steady_clock::now();
-  const OpenedModel opened = open_model(one.file);
-  CHECK(seconds_since(start) <= kMaxSeconds);
-  const Status status = opened.model ? answer(*opened.model) : opened.model.status();
-  INFO(status.to_string());
-  if (one.causes.empty()) {
-    CHECK(status.ok());
-    return;
-  }
-  REQUIRE_FALSE(status.ok());
-  bool is_expected = false;
-  for (const Cause cause : one.causes) is_expected = is_expected || status.cause() == cause;
-  CHECK_MESSAGE(is_expected, "the cause is ", std::string(cause_name(status.cause())));
-  CHECK(status.detail().subject.find(one.subject) != std::string::npos);
-  CHECK(!status.detail().message.empty());
-}
-
-const std::vector<Cause> kArch = {Cause::architecture};
-const std::vector<Cause> kHparam = {Cause::hyper_parameter};
-const std::vector<Cause> kShape = {Cause::shape};
-const std::vector<Cause> kMissing = {Cause::missing};
-const std::vector<Cause> kNumeric = {Cause::numeric};
-const std::vector<Cause> kType = {Cause::tensor_type};
 
 }  // namespace
 
@@ -386,134 +274,6 @@ TEST_CASE("model catalogue: H24 H25 H26 routing") {
         f.key(full("expert_shared_count")) = key_u32(full("expert_shared_count"), 1);
       },
       kMissing, "shexp"));
-}
-
-TEST_CASE("model catalogue: H28 to H36 shapes") {
-  const auto shaped = [](const std::string& id, const std::string& name,
-                         std::vector<uint64_t> dims) {
-    check(changed(
-        id, [&](GgufBuilder& f) { reshape(f, name, dims); }, kShape, name));
-  };
-  shaped("H28", "blk.1.ffn_gate_inp.weight", {32, 5});
-  for (const char* name :
-       {"blk.0.ffn_gate_exps.weight", "blk.0.ffn_up_exps.weight", "blk.1.ffn_down_exps.weight"})
-    shaped("H29", name, {32, 32, 3});
-  shaped("H30 ne0", "blk.0.ffn_up_exps.weight", {64, 32, 4});
-  check(changed("H30 H31 types", [](GgufBuilder& f) {
-    make_f16_ones(f.tensor("blk.0.ffn_up_exps.weight"));
-    make_q8_0(f.tensor("blk.1.ffn_down_exps.weight"), 0x1400);
-  }));
-  check(changed(
-      "H32",
-      [](GgufBuilder& f) {
-        RawTensor& tensor = f.tensor("blk.0.ffn_up_exps.weight");
-        tensor.type = kQ8_0;
-        tensor.dims = {33, 32, 4};
-      },
-      {Cause::block}, "blk.0.ffn_up_exps.weight"));
-  shaped("H35 transposed", "token_embd.weight", {260, 32});
-  shaped("H35 fewer rows", "token_embd.weight", {32, 200});
-  shaped("H35 1-D", "token_embd.weight", {32 * 260});
-  shaped("H36 1-D", "blk.0.attn_q.weight", {32 * 64});
-  shaped("H36 split", "blk.0.attn_q.weight", {32, 32});
-  shaped("H36 kv", "blk.0.attn_k.weight", {32, 64});
-  shaped("4-D", "blk.0.attn_q.weight", {32, 64, 1, 2});
-}
-
-TEST_CASE("model catalogue: H33 H34 places of data") {
-  const Bytes whole = tiny_model().build();
-  Bytes cut = whole.substr(0, whole.size() - 600);
-  const auto file =
-      formats::GgufFile::parse(std::as_bytes(std::span(cut.data(), cut.size())), "cut");
-  REQUIRE_FALSE(file.ok());
-  CHECK((file.status().cause() == Cause::truncated || file.status().cause() == Cause::offset));
-  GgufBuilder odd = tiny_model();
-  odd.alignment = 8;
-  odd.keys.push_back(key_u32("general.alignment", 8));
-  check({"H34", odd});
-}
-
-TEST_CASE("model catalogue: H37 H38 H39 presence and types of tensors") {
-  for (const TinyShape& shape : {TinyShape{}, tiny_mixtral(), tiny_dense()})
-    for (const RawTensor& tensor : tiny_model(shape).tensors)
-      if (tensor.name != "output.weight")
-        check(changed(
-            "H37 " + tensor.name, [&](GgufBuilder& f) { drop_tensor(f, tensor.name); }, kMissing,
-            tensor.name, shape));
-  check(changed("H37 tied", [](GgufBuilder& f) { drop_tensor(f, "output.weight"); }));
-
-  GgufBuilder extra = tiny_model();
-  extra.tensors.push_back(tensor_f32("blk.0.surprise.weight", {4}));
-  const OpenedModel opened = open_model(extra);
-  REQUIRE(opened.model.ok());
-  REQUIRE((*opened.model)->warnings().size() == 1);
-  CHECK((*opened.model)->warnings()[0].find("blk.0.surprise.weight") != std::string::npos);
-
-  for (const char* name : {"blk.0.attn_norm.weight", "blk.1.ffn_gate_inp.weight"})
-    check(changed(
-        std::string("H39 ") + name, [&](GgufBuilder& f) { make_q8_0(f.tensor(name), 0x3C00); },
-        kType, name));
-  check(changed(
-      "no kernels for a type",
-      [](GgufBuilder& f) {
-        RawTensor& tensor = f.tensor("blk.0.attn_q.weight");
-        tensor.type = 24;  // I8
-        tensor.data.resize(tensor.data.size() / 4);
-      },
-      kType, "blk.0.attn_q.weight"));
-}
-
-TEST_CASE("model catalogue: H40 H41 H42 H44 numbers in weights") {
-  const std::string router = "blk.1.ffn_gate_inp.weight";
-  check(changed(
-      "H40 all NaN",
-      [&](GgufBuilder& f) {
-        for (uint64_t i = 0; i < 32 * 4; ++i) set_float(f.tensor(router), i, kNan);
-      },
-      kNumeric, router));
-  for (const float value : {kNan, kInfinity, -kInfinity})
-    check(changed(
-        "H40 one", [&](GgufBuilder& f) { set_float(f.tensor(router), 37, value); }, kNumeric,
-        router));
-  check(changed("H41 ties", [&](GgufBuilder& f) {
-    for (uint64_t i = 0; i < 32 * 4; ++i) set_float(f.tensor(router), i, 0);
-  }));
-  check(changed(
-      "H42 used", [](GgufBuilder& f) { set_float(f.tensor("token_embd.weight"), 2 * 32, kNan); },
-      kNumeric, "token_embd.weight"));
-  check(changed("H42 not used", [](GgufBuilder& f) {
-    drop_tensor(f, "nothing");
-    set_float(f.tensor("token_embd.weight"), 9 * 32, kNan);
-  }));
-  check(changed("H44 zeros", [](GgufBuilder& f) {
-    for (RawTensor& tensor : f.tensors) tensor.data.assign(tensor.data.size(), '\0');
-  }));
-  for (const char* name : {"blk.0.attn_norm.weight", "blk.0.attn_v.weight", "blk.0.ffn_norm.weight",
-                           "blk.0.ffn_down_exps.weight"})
-    check(changed(
-        std::string("NaN in ") + name,
-        [&](GgufBuilder& f) {
-          RawTensor& tensor = f.tensor(name);
-          for (uint64_t i = 0; i < tensor.data.size() / 4; ++i) set_float(tensor, i, kNan);
-        },
-        kNumeric, "0"));
-  check(changed(
-      "NaN in the head", [](GgufBuilder& f) { set_float(f.tensor("output.weight"), 40, kNan); },
-      kNumeric, "output.weight"));
-}
-
-TEST_CASE("model catalogue: H43 scales of blocks") {
-  const auto scaled = [](uint16_t bits, std::vector<Cause> causes) {
-    check(changed(
-        "H43 " + std::to_string(bits),
-        [&](GgufBuilder& f) { make_q8_0(f.tensor("blk.0.attn_v.weight"), bits); }, causes,
-        causes.empty() ? "" : "layer 0"));
-  };
-  scaled(0x7E00, kNumeric);  // NaN
-  scaled(0x7C00, kNumeric);  // infinite
-  scaled(0xFC00, kNumeric);
-  scaled(0x8000, {});  // -0
-  scaled(0x0001, {});  // the least subnormal
 }
 
 TEST_CASE("model catalogue: no claim of a file makes memory") {
