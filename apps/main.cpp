@@ -14,7 +14,8 @@ namespace {
 int understand_and_run(int argc, char** argv) {
   CLI::App program("Runs quantized mixture-of-experts language models on ordinary CPUs.", "larder");
   program.set_version_flag("--version", "larder " LARDER_VERSION);
-  program.require_subcommand(1);
+  program.require_subcommand(0, 1);  // none is told below, after an unknown word was named
+  program.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   program.footer(
       "`larder COMMAND --help` tells a command's options. Without -m, the bundled model.");
   Run run;
@@ -27,6 +28,10 @@ int understand_and_run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     complain(std::string(error.what()) + "; see `larder --help`");
+    return kUsage;
+  }
+  if (!run) {
+    complain("a command is needed; `larder --help` lists them");
     return kUsage;
   }
   return run();

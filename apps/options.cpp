@@ -77,7 +77,8 @@ void add_generation_options(CLI::App& command, runtime::GenerationOptions& optio
       ->type_name("N");
   command.add_option("--stop", options.stop, "Stop before this text; may be given again")
       ->type_name("TEXT")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->take_all();
   command.add_flag("--ignore-eos", options.ignore_end, "Go on after end-of-generation tokens");
 }
 
