@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
 #include <string>
 
 #include "quant/dispatch.h"
@@ -107,9 +108,13 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
       options.max_logits > options.max_rows || options.max_positions < 0)
     return Status(Cause::invalid_argument,
                   "a forward pass needs a thread, a row, and no more logits than rows");
-  auto impl = std::make_unique<Impl>(std::move(model), options);
-  if (Status status = impl->allocate(); !status.ok()) return status;
-  return std::unique_ptr<Forward>(new Forward(std::move(impl)));
+  try {
+    auto impl = std::make_unique<Impl>(std::move(model), options);
+    if (Status status = impl->allocate(); !status.ok()) return status;
+    return std::unique_ptr<Forward>(new Forward(std::move(impl)));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for the forward pass");
+  }
 }
 
 Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,

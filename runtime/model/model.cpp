@@ -1,5 +1,7 @@
 #include "runtime/model/model.h"
 
+#include <new>
+
 #include "runtime/model/arch_table.h"
 #include "runtime/model/config_reader.h"
 
@@ -24,6 +26,15 @@ Result<std::shared_ptr<const Model>> Model::open(const std::string& path) {
 }
 
 Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats::GgufFile> file) {
+  const std::string path = file->path();
+  try {
+    return build(std::move(file));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for the model's tables").with_file(path);
+  }
+}
+
+Result<std::shared_ptr<const Model>> Model::build(std::shared_ptr<const formats::GgufFile> file) {
   const std::string& path = file->path();
   const Result<const ArchRow*> row = read_architecture(*file);
   if (!row) return row.status().with_file(path);

@@ -42,6 +42,7 @@ class Model {
 
  private:
   Model() = default;
+  static Result<std::shared_ptr<const Model>> build(std::shared_ptr<const formats::GgufFile> file);
   std::shared_ptr<const formats::GgufFile> file_;
   ModelConfig config_;
   ModelWeights weights_;

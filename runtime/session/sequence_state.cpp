@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <cstring>
+#include <new>
 #include <string>
 
 namespace larder::runtime {
@@ -13,11 +14,8 @@ constexpr size_t bytes_of(CacheType type) { return type == CacheType::f16 ? 2 : 
 
 SequenceState::~SequenceState() = default;
 
-std::vector<SequenceState::LayerCache> SequenceState::lay_out(const ModelConfig& config,
-                                                              int32_t capacity,
-                                                              size_t element_bytes, Arena& arena) {
-  std::vector<LayerCache> layers;
-  layers.reserve(config.layers.size());
+void SequenceState::lay_out(const ModelConfig& config, int32_t capacity, size_t element_bytes,
+                            Arena& arena, std::vector<LayerCache>* layers) {
   for (const LayerConfig& layer : config.layers) {
     const auto n = static_cast<size_t>(capacity) * element_bytes;  // widths are below 2^28
     LayerCache cache;
@@ -26,15 +24,14 @@ std::vector<SequenceState::LayerCache> SequenceState::lay_out(const ModelConfig&
     cache.d_value = layer.d_value;
     cache.keys = arena.take<std::byte>(n * static_cast<size_t>(layer.k_width()));
     cache.values = arena.take<std::byte>(n * static_cast<size_t>(layer.v_width()));
-    layers.push_back(cache);
+    if (layers) layers->push_back(cache);
   }
-  return layers;
 }
 
 size_t SequenceState::bytes_for(const ModelConfig& config, int32_t capacity,
                                 CacheType type) noexcept {
   Arena arena;
-  lay_out(config, capacity, bytes_of(type), arena);
+  lay_out(config, capacity, bytes_of(type), arena, nullptr);
   return arena.overflows() ? SIZE_MAX : arena.bytes();
 }
 
@@ -49,13 +46,17 @@ Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& 
   Result<AnonymousMemory> memory = AnonymousMemory::allocate(bytes, "the cache of a sequence");
   if (!memory) return memory.status();
 
-  std::unique_ptr<SequenceState> state(new SequenceState);
-  state->memory_ = std::move(*memory);
-  Arena arena(state->memory_.data());
-  state->layers_ = lay_out(config, capacity, bytes_of(type), arena);
-  state->capacity_ = capacity;
-  state->type_ = type;
-  return state;
+  try {
+    std::unique_ptr<SequenceState> state(new SequenceState);
+    state->memory_ = std::move(*memory);
+    Arena arena(state->memory_.data());
+    lay_out(config, capacity, bytes_of(type), arena, &state->layers_);
+    state->capacity_ = capacity;
+    state->type_ = type;
+    return state;
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for a sequence");
+  }
 }
 
 void SequenceState::truncate(int32_t n_positions) noexcept {

@@ -56,8 +56,9 @@ class SequenceState {
     std::byte* values = nullptr;
     int32_t n_kv_heads = 0, d_key = 0, d_value = 0;
   };
-  static std::vector<LayerCache> lay_out(const ModelConfig& config, int32_t capacity,
-                                         size_t element_bytes, Arena& arena);
+  // One cache a layer into `layers`, unless that is null.
+  static void lay_out(const ModelConfig& config, int32_t capacity, size_t element_bytes,
+                      Arena& arena, std::vector<LayerCache>* layers);
   size_t element_bytes() const noexcept { return type_ == CacheType::f16 ? 2 : 4; }
   size_t index(int kv_head, int32_t position, int32_t width) const noexcept {
     return (static_cast<size_t>(kv_head) * static_cast<size_t>(capacity_) +
