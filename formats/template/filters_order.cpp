@@ -38,9 +38,10 @@ std::vector<Keyed> keyed_items(Evaluator& evaluator, const Value& input, const V
 }
 
 // Stable both ways, as Python's sorted(reverse=...).
-void sort_items(Budget& budget, std::vector<Keyed>& items, bool is_reversed) {
+template <class Less>
+void sort_items(std::vector<Keyed>& items, bool is_reversed, Less is_less) {
   std::stable_sort(items.begin(), items.end(), [&](const Keyed& a, const Keyed& b) {
-    return is_reversed ? less(budget, b.key, a.key) : less(budget, a.key, b.key);
+    return is_reversed ? is_less(b.key, a.key) : is_less(a.key, b.key);
   });
 }
 
@@ -105,7 +106,10 @@ Value sort(Evaluator& evaluator, const Value& input, const Bound& arguments) {
   std::vector<Keyed> items =
       has_several ? keyed_by_several(evaluator, input, arguments[2], is_case_sensitive)
                   : keyed_items(evaluator, input, arguments[2], is_case_sensitive);
-  sort_items(evaluator.budget(), items, is_set(evaluator, arguments[0]));
+  // Jinja compares lists of keys, where equal keys need no order.
+  sort_items(items, is_set(evaluator, arguments[0]), [&](const Value& a, const Value& b) {
+    return !equal(evaluator.budget(), a, b) && less(evaluator.budget(), a, b);
+  });
   return items_of(evaluator.budget(), std::move(items));
 }
 
@@ -137,7 +141,8 @@ Value dict_sort(Evaluator& evaluator, const Value& input, const Bound& arguments
         comparable(budget, by == "key" ? key : value, is_set(evaluator, arguments[0]));
     items.push_back({make_tuple(budget, {std::move(key), std::move(value)}), sort_key});
   }
-  sort_items(budget, items, is_set(evaluator, arguments[2]));
+  sort_items(items, is_set(evaluator, arguments[2]),
+             [&](const Value& a, const Value& b) { return less(budget, a, b); });
   return items_of(budget, std::move(items));
 }
 
@@ -146,7 +151,7 @@ Value group_by(Evaluator& evaluator, const Value& input, const Bound& arguments)
   const bool is_case_sensitive = is_set(evaluator, arguments[2]);
   std::vector<Keyed> items =
       keyed_items(evaluator, input, arguments[0], is_case_sensitive, arguments[1]);
-  sort_items(budget, items, false);
+  sort_items(items, false, [&](const Value& a, const Value& b) { return less(budget, a, b); });
   const AttributePath path(budget, arguments[0]);
   std::vector<Value> groups;
   for (size_t begin = 0; begin < items.size();) {

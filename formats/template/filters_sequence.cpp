@@ -71,7 +71,6 @@ Value last(Evaluator& evaluator, const Value& input, const Bound&) {
 Value reverse(Evaluator& evaluator, const Value& input, const Bound&) {
   Budget& budget = evaluator.budget();
   if (input.is_string()) return slice(budget, input, {}, {}, Value::integer(-1));
-  require_defined(input);
   std::vector<Value> items = to_vector(budget, input);
   std::reverse(items.begin(), items.end());
   return make_generator(budget, std::move(items), "reversed");

@@ -100,7 +100,6 @@ Value format(Evaluator& evaluator, const Value& input, Arguments arguments) {
 
 Value truncate(Evaluator& evaluator, const Value& input, const Bound& arguments) {
   Budget& budget = evaluator.budget();
-  require_string(input, "what is truncated");
   const int64_t length = arguments[0].is_missing() ? 255 : require_integer(arguments[0], "length");
   const Value end = arguments[2].is_missing() ? Value::literal("...") : arguments[2];
   const int64_t leeway = is_given(arguments[3]) ? require_integer(arguments[3], "leeway") : 5;
@@ -108,6 +107,7 @@ Value truncate(Evaluator& evaluator, const Value& input, const Bound& arguments)
   if (length < n_end || leeway < 0) fail("truncate: the length is shorter than its end mark");
   const auto size = static_cast<int64_t>(length_of(budget, input));
   if (size - leeway <= length) return input;
+  require_string(input, "what is truncated");
   const Value cut = slice(budget, input, {}, Value::integer(length - n_end), {});
   if (truth(budget, arguments[1])) return concatenate(budget, cut, end);
   const size_t space = cut.bytes().rfind(' ');

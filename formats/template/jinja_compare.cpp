@@ -83,7 +83,7 @@ bool equal(Budget& budget, const Value& left, const Value& right, int depth) {
     case Kind::dict:
       return equal_dicts(budget, left.dict(), right.dict(), depth);
     default:
-      return &left.object<Object>() == &right.object<Object>() && left.detail() == right.detail();
+      return left.object_ref().get() == right.object_ref().get() && left.detail() == right.detail();
   }
 }
 
@@ -188,7 +188,7 @@ uint64_t hash_of(Budget& budget, const Value& value, int depth) {
     case Kind::range:
       return value.sequence().size();
     default:
-      return std::hash<const void*>()(&value.object<Object>()) ^ value.detail();
+      return std::hash<const void*>()(value.object_ref().get()) ^ value.detail();
   }
 }
 

@@ -56,6 +56,7 @@ class Evaluator {
 
   // Loops (jinja_loops.cpp).
   Value pull_item(LoopObject& loop);
+  Value value_of_target(ExprId id);
   Value take_item(LoopObject& loop);
   Value peek_item(LoopObject& loop);
   int64_t loop_length(LoopObject& loop);

@@ -12,8 +12,17 @@ Value Evaluator::pull_item(LoopObject& loop) {
     if (item.is_missing() || stmt.test == kNone) return item;
     const Replaced scope(scope_, new_scope(loop.scope));
     assign(stmt.target, item);
-    if (truth(budget_, evaluate(stmt.test))) return item;
+    if (truth(budget_, evaluate(stmt.test))) return value_of_target(stmt.target);
   }
+}
+
+// Behind a test Jinja sees what the target unpacked, which makes tuples of lists.
+Value Evaluator::value_of_target(ExprId id) {
+  const Expr& target = ast_.exprs[id];
+  if (target.kind == ExprKind::name) return look_up(target.a);
+  std::vector<Value> items;
+  for (uint32_t i = 0; i < target.c; ++i) items.push_back(value_of_target(ast_.ids[target.b + i]));
+  return make_tuple(budget_, std::move(items));
 }
 
 Value Evaluator::take_item(LoopObject& loop) {

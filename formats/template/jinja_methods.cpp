@@ -264,6 +264,23 @@ Value has_case(Evaluator& evaluator, const Value& self, const Bound&) {
   return Value::boolean(evaluator.apply_test(name, self, {}));
 }
 
+// Upper case begins words, lower case goes on in them, and there is at least one word.
+Value is_title_case(Evaluator& evaluator, const Value& self, const Bound&) {
+  const std::string_view text = self.bytes();
+  evaluator.budget().step_bytes(4 * text.size());
+  bool was_cased = false, has_word = false;
+  for (size_t at = 0; at < text.size();) {
+    const DecodedChar c = decode_utf8(text, at);
+    at += c.n_bytes;
+    const bool begins = is_upper(c.code_point) || is_title(c.code_point);
+    const bool continues = !begins && is_lower(c.code_point);
+    if ((begins && was_cased) || (continues && !was_cased)) return Value::boolean(false);
+    has_word |= begins;
+    was_cased = begins || continues;
+  }
+  return Value::boolean(has_word);
+}
+
 Value format(Evaluator& evaluator, const Value& self, Arguments arguments) {
   return brace_format(evaluator, self, arguments);
 }
@@ -280,7 +297,7 @@ Value format_map(Evaluator& evaluator, const Value& self, const Bound& arguments
 
 constexpr MethodSpec kStringMethods[] = {
     {"capitalize", {""}, changed<capitalize>, nullptr},
-    {"casefold", {""}, changed<to_lower>, nullptr},
+    {"casefold", {""}, changed<fold_case>, nullptr},
     {"center", {"width fillchar", 1}, padded<Side::center>, nullptr},
     {"count", {"sub start end", 1}, count, nullptr},
     {"endswith", {"suffix start end", 1}, ends_with, nullptr},
@@ -298,6 +315,7 @@ constexpr MethodSpec kStringMethods[] = {
     {"isnumeric", {""}, all_are<is_numeric>, nullptr},
     {"isprintable", {""}, all_printable, nullptr},
     {"isspace", {""}, all_are<is_space>, nullptr},
+    {"istitle", {""}, is_title_case, nullptr},
     {"isupper", {""}, has_case<'u'>, nullptr},
     {"join", {"iterable", 1}, join, nullptr},
     {"ljust", {"width fillchar", 1}, padded<Side::left>, nullptr},

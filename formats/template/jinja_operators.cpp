@@ -186,7 +186,7 @@ Value apply_binary(Budget& budget, BinaryOperator op, Value left, const Value& r
     if (is_repeatable(left) && right.is_integral()) return repeat(budget, left, right.as_integer());
     if (is_repeatable(right) && left.is_integral()) return repeat(budget, right, left.as_integer());
   }
-  if (op == BinaryOperator::modulo && left.is_string() && !right.is_undefined()) {
+  if (op == BinaryOperator::modulo && left.is_string()) {
     return percent_format(budget, left, right);
   }
   unsupported(op, left, right);
@@ -245,6 +245,13 @@ Value slice(Budget& budget, const Value& value, const Value& start, const Value&
     const size_t n = offset_of_code_point(text.substr(first), static_cast<size_t>(end - begin));
     return value.slice(first, first + n);
   }
+  if (value.is(Kind::range)) {
+    const auto& range = value.object<Range>();
+    const auto place = [&](int64_t index) { return range.start + index * range.step; };
+    int64_t combined = 0;
+    if (__builtin_mul_overflow(range.step, stride, &combined)) integer_overflow();
+    return Value::of(Kind::range, make_ref<Range>(budget, place(begin), place(end), combined));
+  }
   const std::vector<Value> items = to_vector(budget, value);
   std::vector<Value> picked;
   for (int64_t i = begin; is_down ? i > end : i < end;) {
@@ -252,8 +259,7 @@ Value slice(Budget& budget, const Value& value, const Value& start, const Value&
     if (__builtin_add_overflow(i, stride, &i)) break;
   }
   if (!value.is_string()) {
-    const Kind kind = value.is(Kind::range) ? Kind::list : value.kind();
-    return Value::of(kind, make_ref<ListObject>(budget, std::move(picked)));
+    return Value::of(value.kind(), make_ref<ListObject>(budget, std::move(picked)));
   }
   TextBuilder out(budget);
   for (const Value& character : picked) out.append(character);

@@ -67,7 +67,7 @@ def main():
         out.extend(["};", f"const unsigned long n_{name} = {len(rows)};", ""])
 
     table("ClassRange", "class_ranges", class_ranges())
-    for method in ("upper", "lower", "title"):
+    for method in ("upper", "lower", "title", "casefold"):
         table("CaseRun", f"{method}_runs", case_runs(method))
         table("LongMapping", f"long_{method}",
               ((c, len(m), "{" + ",".join(str(ord(x)) for x in m) + "}") for c, m in long_mappings(method)))

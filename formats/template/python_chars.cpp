@@ -47,7 +47,10 @@ CaseTable case_table(Case to) noexcept {
       return {{upper_runs, n_upper_runs}, {long_upper, n_long_upper}};
     case Case::lower:
       return {{lower_runs, n_lower_runs}, {long_lower, n_long_lower}};
+    case Case::fold:
+      return {{casefold_runs, n_casefold_runs}, {long_casefold, n_long_casefold}};
     case Case::title:
+    case Case::same:
       break;
   }
   return {{title_runs, n_title_runs}, {long_title, n_long_title}};
@@ -93,10 +96,12 @@ bool is_title(uint32_t c) noexcept { return has_flag(c, title); }
 
 std::u32string_view map_case(uint32_t code_point, Case to, char32_t (&scratch)[1]) noexcept {
   scratch[0] = code_point;
+  if (to == Case::same) return {scratch, 1};
   if (code_point < 0x80) {
     const bool is_small = code_point >= 'a' && code_point <= 'z';
     const bool is_capital = code_point >= 'A' && code_point <= 'Z';
-    if (to == Case::lower ? is_capital : is_small) scratch[0] = code_point ^ 0x20;
+    if (to == Case::lower || to == Case::fold ? is_capital : is_small)
+      scratch[0] = code_point ^ 0x20;
     return {scratch, 1};
   }
   const CaseTable table = case_table(to);

@@ -238,7 +238,9 @@ Value PercentFormatter::run() {
   }
   const bool is_tuple = arguments_.is(Kind::tuple);
   const size_t n = is_tuple ? arguments_.sequence().size() : 1;
-  const bool may_be_left = arguments_.is(Kind::dict) || arguments_.is(Kind::list) || is_mapped_;
+  // Whatever can be subscripted might have been a mapping.
+  const bool may_be_left = arguments_.is(Kind::dict) || arguments_.is(Kind::list) ||
+                           arguments_.is(Kind::range) || arguments_.is_undefined() || is_mapped_;
   if (n_used_ < n && !(may_be_left && !is_tuple))
     fail("not all arguments converted during string formatting");
   return out_.finish().with_markup(format_.is_markup());

@@ -26,7 +26,7 @@ bool is_upper(uint32_t code_point) noexcept;
 bool is_lower(uint32_t code_point) noexcept;
 bool is_title(uint32_t code_point) noexcept;
 
-enum class Case : uint8_t { upper, lower, title };
+enum class Case : uint8_t { upper, lower, title, fold, same };
 // One to three code points.
 std::u32string_view map_case(uint32_t code_point, Case to, char32_t (&scratch)[1]) noexcept;
 

@@ -23,9 +23,9 @@ struct LongMapping {
 };
 
 extern const ClassRange class_ranges[];
-extern const CaseRun upper_runs[], lower_runs[], title_runs[];
-extern const LongMapping long_upper[], long_lower[], long_title[];
+extern const CaseRun upper_runs[], lower_runs[], title_runs[], casefold_runs[];
+extern const LongMapping long_upper[], long_lower[], long_title[], long_casefold[];
 extern const unsigned long n_class_ranges, n_upper_runs, n_lower_runs, n_title_runs, n_long_upper,
-    n_long_lower, n_long_title;
+    n_long_lower, n_long_title, n_casefold_runs, n_long_casefold;
 
 }  // namespace larder::formats::jinja::str_tables

@@ -184,9 +184,14 @@ Value to_lower(Budget& budget, const Value& text) {
   return map_characters(budget, text, [](uint32_t) { return Case::lower; });
 }
 
+Value fold_case(Budget& budget, const Value& text) {
+  return map_characters(budget, text, [](uint32_t) { return Case::fold; });
+}
+
 Value swap_case(Budget& budget, const Value& text) {
-  return map_characters(budget, text,
-                        [](uint32_t c) { return is_upper(c) ? Case::lower : Case::upper; });
+  return map_characters(budget, text, [](uint32_t c) {
+    return is_upper(c) ? Case::lower : is_lower(c) ? Case::upper : Case::same;
+  });
 }
 
 Value capitalize(Budget& budget, const Value& text) {

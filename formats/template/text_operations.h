@@ -20,6 +20,7 @@ Value strip(Budget& budget, const Value& text, const Value& characters, Sides si
 
 Value to_upper(Budget& budget, const Value& text);
 Value to_lower(Budget& budget, const Value& text);
+Value fold_case(Budget& budget, const Value& text);
 Value swap_case(Budget& budget, const Value& text);
 Value capitalize(Budget& budget, const Value& text);
 Value title_of_words(Budget& budget, const Value& text);  // str.title()
