@@ -76,6 +76,7 @@ inline constexpr uint32_t kGroupTuple =
 // Null if the type has no such method. `is_unsafe`: it has, but it would change the object, or look
 // behind it; the sandbox hides it.
 const MethodSpec* find_method(const Value& value, std::string_view name, bool& is_unsafe);
+const MethodSpec* find_string_method(std::string_view name);
 
 enum class GlobalFunction : uint32_t {
   range,

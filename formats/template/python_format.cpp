@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "formats/template/jinja_evaluator.h"
+#include "formats/template/jinja_operators.h"
 #include "formats/template/python_str.h"
 #include "formats/text/unicode.h"
 
@@ -12,7 +12,6 @@ namespace larder::formats::jinja {
 
 namespace {
 
-constexpr int64_t kMaxNumber = 1 << 30;     // widths beyond fail the heap limit anyway
 constexpr int64_t kMaxPrecision = 100'000;  // more decimals than any double has
 
 void make_upper(std::string& text) {
@@ -95,6 +94,8 @@ std::string_view sign_of(const NumberText& text, char sign) {
   if (text.is_negative) return "-";
   return sign == '+' ? "+" : sign == ' ' ? " " : "";
 }
+
+}  // namespace
 
 void append_padded(TextBuilder& out, const Value& body, const FormatSpec& spec, char default_align,
                    bool is_input) {
@@ -204,276 +205,6 @@ FormatSpec parse_spec(std::string_view text) {
   if (at < text.size()) spec.type = text[at++];
   if (at != text.size()) fail("invalid format specifier");
   return spec;
-}
-
-// "%(name)-08.3f"
-class PercentFormatter {
- public:
-  PercentFormatter(Budget& budget, const Value& format, const Value& arguments)
-      : budget_(budget), out_(budget), format_(format), arguments_(arguments) {}
-  Value run();
-
- private:
-  void run_field();
-  Value next_argument();
-  int64_t read_count();
-  void append_field(const Value& value, FormatSpec spec);
-
-  Budget& budget_;
-  TextBuilder out_;
-  const Value& format_;
-  const Value& arguments_;
-  size_t at_ = 0;
-  size_t n_used_ = 0;
-  bool is_mapped_ = false;
-};
-
-Value PercentFormatter::run() {
-  const std::string_view text = format_.bytes();
-  while (at_ < text.size()) {
-    const size_t end = std::min(text.find('%', at_), text.size());
-    out_.append(format_.slice(at_, end));
-    at_ = end;
-    if (at_ < text.size()) run_field();
-  }
-  const bool is_tuple = arguments_.is(Kind::tuple);
-  const size_t n = is_tuple ? arguments_.sequence().size() : 1;
-  // Whatever can be subscripted might have been a mapping.
-  const bool may_be_left = arguments_.is(Kind::dict) || arguments_.is(Kind::list) ||
-                           arguments_.is(Kind::range) || arguments_.is_undefined() || is_mapped_;
-  if (n_used_ < n && !(may_be_left && !is_tuple))
-    fail("not all arguments converted during string formatting");
-  return out_.finish().with_markup(format_.is_markup());
-}
-
-Value PercentFormatter::next_argument() {
-  if (!arguments_.is(Kind::tuple)) {
-    if (n_used_++ > 0) fail("not enough arguments for format string");
-    return arguments_;
-  }
-  if (n_used_ >= arguments_.sequence().size()) fail("not enough arguments for format string");
-  return arguments_.sequence().at(n_used_++);
-}
-
-int64_t PercentFormatter::read_count() {
-  const std::string_view text = format_.bytes();
-  if (at_ >= text.size() || text[at_] != '*') return read_number(text, at_);
-  ++at_;
-  return std::clamp(require_integer(next_argument(), "*"), -kMaxNumber, kMaxNumber);
-}
-
-void PercentFormatter::run_field() {
-  const std::string_view text = format_.bytes();
-  budget_.step();
-  ++at_;
-  Value mapped;
-  if (at_ < text.size() && text[at_] == '(') {
-    int depth = 1;
-    const size_t begin = ++at_;
-    for (; at_ < text.size() && depth > 0; ++at_)
-      depth += text[at_] == '(' ? 1 : text[at_] == ')' ? -1 : 0;
-    if (depth > 0) fail("incomplete format key");
-    if (!arguments_.is(Kind::dict)) fail("format requires a mapping");
-    mapped = arguments_.dict().find(budget_, format_.slice(begin, at_ - 1));
-    if (mapped.is_missing()) fail("the format's key is not in the mapping");
-    is_mapped_ = true;
-  }
-  FormatSpec spec;
-  for (; at_ < text.size() && std::string_view("-+ 0#").find(text[at_]) != std::string_view::npos;
-       ++at_) {
-    if (text[at_] == '-') spec.align = '<';
-    if (text[at_] == '+') spec.sign = '+';
-    if (text[at_] == ' ' && spec.sign != '+') spec.sign = ' ';
-    if (text[at_] == '0') spec.has_zero = true;
-    if (text[at_] == '#') spec.is_alternate = true;
-  }
-  spec.width = std::max<int64_t>(0, read_count());
-  if (at_ < text.size() && text[at_] == '.') {
-    ++at_;
-    spec.precision = std::max<int64_t>(0, read_count());
-  }
-  while (at_ < text.size() && std::string_view("hlL").find(text[at_]) != std::string_view::npos)
-    ++at_;
-  if (at_ >= text.size()) fail("incomplete format");
-  spec.type = text[at_++];
-  if (spec.type == '%') return out_.append(format_.slice(at_ - 1, at_));
-  append_field(mapped.is_missing() ? next_argument() : mapped, spec);
-}
-
-void PercentFormatter::append_field(const Value& value, FormatSpec spec) {
-  const bool is_input = false;
-  const char type = spec.type;
-  if (type == 's' || type == 'r' || type == 'a') {
-    Value text = type == 's' ? to_string(budget_, value) : repr(budget_, value);
-    if (format_.is_markup())
-      text = escape_html(budget_, value.is_markup() ? value : text).with_markup(false);
-    if (spec.precision >= 0) text = slice(budget_, text, {}, Value::integer(spec.precision), {});
-    return append_padded(out_, text, spec, '>', is_input);
-  }
-  if (type == 'c') {
-    if (value.is_string()) {
-      if (length_of(budget_, value) != 1) fail("%c requires int or char");
-      return append_padded(out_, value, spec, '>', is_input);
-    }
-    spec.has_zero = false;
-    return append_formatted(out_, budget_, value, spec, is_input);
-  }
-  require_defined(value);
-  if (std::string_view("diuxXo").find(type) != std::string_view::npos) {
-    const bool is_decimal = type == 'd' || type == 'i' || type == 'u';
-    if (!value.is_integral() && !(is_decimal && value.is(Kind::real)))
-      fail("%d format: a number is required");
-    const double real = value.as_real();
-    if (!value.is_integral() && !(std::fabs(real) < 9.2e18)) fail("an integer beyond 64 bits");
-    const int64_t integer = value.is_integral() ? value.as_integer() : static_cast<int64_t>(real);
-    NumberText number = integer_text(integer, spec);
-    if (spec.precision > static_cast<int64_t>(number.digits.size())) {
-      if (static_cast<uint64_t>(spec.precision) > budget_.heap.left())
-        budget_.heap.charge(UINT64_MAX);
-      number.digits.insert(0, static_cast<size_t>(spec.precision) - number.digits.size(), '0');
-    }
-    return append_number(out_, budget_, number, spec, is_input);
-  }
-  if (std::string_view("eEfFgG").find(type) == std::string_view::npos) {
-    fail("unsupported format character '" + std::string(1, type) + "'");
-  }
-  if (!value.is_number()) fail("must be a real number, not " + std::string(type_name(value)));
-  append_number(out_, budget_, real_text(value.as_real(), spec), spec, is_input);
-}
-
-// "{0.name[key]!r:>{width}}"
-class BraceFormatter {
- public:
-  BraceFormatter(Evaluator& evaluator, const Arguments& arguments)
-      : evaluator_(evaluator), budget_(evaluator.budget()), arguments_(arguments) {}
-  Value run(const Value& format, int depth);
-
- private:
-  void run_field(TextBuilder& out, const Value& field, int depth);
-  Value look_up(const Value& name);
-  Value first_of(const Value& name);
-
-  Evaluator& evaluator_;
-  Budget& budget_;
-  const Arguments& arguments_;
-  int64_t next_index_ = 0;  // -1 once fields are numbered by hand
-};
-
-Value BraceFormatter::run(const Value& format, int depth) {
-  if (depth > 2) fail("max string recursion exceeded");
-  const std::string_view text = format.bytes();
-  TextBuilder out(budget_);
-  for (size_t at = 0; at < text.size();) {
-    const size_t brace = std::min(text.find_first_of("{}", at), text.size());
-    out.append(format.slice(at, brace));
-    if (brace == text.size()) break;
-    if (brace + 1 < text.size() && text[brace + 1] == text[brace]) {
-      out.append(format.slice(brace, brace + 1));
-      at = brace + 2;
-      continue;
-    }
-    if (text[brace] == '}') fail("single '}' encountered in format string");
-    int open = 1;
-    size_t end = brace + 1;
-    for (; end < text.size() && open > 0; ++end)
-      open += text[end] == '{' ? 1 : text[end] == '}' ? -1 : 0;
-    if (open > 0) fail("expected '}' before end of string");
-    budget_.step();
-    run_field(out, format.slice(brace + 1, end - 1), depth);
-    at = end;
-  }
-  return out.finish();
-}
-
-void BraceFormatter::run_field(TextBuilder& out, const Value& field, int depth) {
-  const std::string_view text = field.bytes();
-  size_t end = 0;
-  for (bool in_bracket = false; end < text.size(); ++end) {
-    if (text[end] == '[') in_bracket = true;
-    if (text[end] == ']') in_bracket = false;
-    if (!in_bracket && (text[end] == '!' || text[end] == ':')) break;
-  }
-  Value value = look_up(field.slice(0, end));
-  char conversion = 0;
-  if (end < text.size() && text[end] == '!') {
-    if (end + 1 >= text.size()) fail("end of string while looking for conversion specifier");
-    conversion = text[end + 1];
-    end += 2;
-    if (end < text.size() && text[end] != ':') fail("expected ':' after conversion specifier");
-  }
-  if (conversion != 0 && conversion != 's' && conversion != 'r' && conversion != 'a') {
-    fail("unknown conversion specifier");
-  }
-  if (conversion == 's') value = to_string(budget_, value);
-  if (conversion == 'r' || conversion == 'a') value = repr(budget_, value);
-  const Value spec_text =
-      end < text.size() ? run(field.slice(end + 1, text.size()), depth + 1) : Value();
-  if (spec_text.is_missing() || spec_text.size_bytes() == 0)
-    return append_string(out, budget_, value);
-  // A bool is formatted as text only without a spec.
-  append_formatted(out, budget_, value, parse_spec(spec_text.bytes()), spec_text.has_input());
-}
-
-Value BraceFormatter::first_of(const Value& name) {
-  const std::string_view text = name.bytes();
-  int64_t index = 0;
-  const bool is_number =
-      !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  if (text.empty() || is_number) {
-    if (text.empty() == (next_index_ < 0) && (text.empty() || next_index_ > 0)) {
-      fail("cannot switch between manual field specification and automatic field numbering");
-    }
-    if (text.empty()) {
-      index = next_index_++;
-    } else {
-      next_index_ = -1;
-      if (!parse_integer(text, 10, index)) index = INT64_MAX;
-    }
-    if (static_cast<uint64_t>(index) >= arguments_.positional.size()) {
-      fail("replacement index " + std::to_string(index) +
-           " out of range for positional args tuple");
-    }
-    return arguments_.positional[static_cast<size_t>(index)];
-  }
-  for (const auto& [key, value] : arguments_.keyword) {
-    if (key.bytes() == text) return value;
-  }
-  fail("no argument named '" + std::string(text) + "' to format");
-}
-
-Value BraceFormatter::look_up(const Value& path) {
-  const std::string_view text = path.bytes();
-  size_t at = std::min(text.find_first_of(".["), text.size());
-  Value value = first_of(path.slice(0, at));
-  while (at < text.size()) {
-    budget_.step();
-    if (text[at] == '.') {
-      const size_t end = std::min(text.find_first_of(".[", at + 1), text.size());
-      if (end == at + 1) fail("empty attribute in format string");
-      value = evaluator_.attribute_of(value, path.slice(at + 1, end));
-      at = end;
-      continue;
-    }
-    const size_t end = text[at] == '[' ? text.find(']', at) : std::string_view::npos;
-    if (end == std::string_view::npos || end == at + 1) fail("malformed field in format string");
-    const std::string_view key = text.substr(at + 1, end - at - 1);
-    int64_t index = 0;
-    const bool is_index = key.find_first_not_of("0123456789") == std::string_view::npos &&
-                          parse_integer(key, 10, index);
-    value = evaluator_.item_of(value, is_index ? Value::integer(index) : path.slice(at + 1, end));
-    at = end + 1;
-  }
-  return value;
-}
-
-}  // namespace
-
-Value percent_format(Budget& budget, const Value& format, const Value& arguments) {
-  return PercentFormatter(budget, format, arguments).run();
-}
-
-Value brace_format(Evaluator& evaluator, const Value& format, const Arguments& arguments) {
-  return BraceFormatter(evaluator, arguments).run(format, 1).with_markup(format.is_markup());
 }
 
 }  // namespace larder::formats::jinja

@@ -28,4 +28,18 @@ struct NumberText {
 NumberText integer_text(int64_t value, const FormatSpec& spec);
 NumberText real_text(double value, const FormatSpec& spec);
 
+FormatSpec parse_spec(std::string_view text);
+// Decimal digits at `at`, which moves behind them; -1 if there are none.
+inline constexpr int64_t kMaxNumber = 1 << 30;  // wider text fails the heap limit anyway
+int64_t read_number(std::string_view text, size_t& at);
+
+// `is_input`: somebody's words chose the fill, so that all of the field is theirs.
+void append_padded(TextBuilder& out, const Value& body, const FormatSpec& spec, char default_align,
+                   bool is_input);
+void append_number(TextBuilder& out, Budget& budget, const NumberText& text, FormatSpec spec,
+                   bool is_input);
+// A value by the rules of str.format.
+void append_formatted(TextBuilder& out, Budget& budget, const Value& value, const FormatSpec& spec,
+                      bool is_input);
+
 }  // namespace larder::formats::jinja
