@@ -35,18 +35,14 @@ class Cutter {
         std::clamp<int64_t>(n_panels / (kPartsPerThread * n_threads), 1, kMaxPanels));
   }
 
-  bool is_float(const MatmulJob& job) const noexcept {
-    return activation_for(job.weights.format, arithmetic_) == ActivationFormat::f32;
-  }
-
   Grain cut(const MatmulJob& job) const noexcept {
     const Matrix& matrix = job.weights;
     Grain grain;
     if (job.x.n_tokens <= 0 || matrix.n_rows <= 0) return grain;
     grain.tokens = job.x.n_tokens;
-    if (is_float(job)) {
+    if (arithmetic_ == Arithmetic::exact) {
       grain.rows = kDenseRows;
-      grain.tokens = FloatMultiplier::max_tokens(matrix.n_cols);
+      grain.tokens = ExactMultiplier::max_tokens(matrix.n_cols);
     } else if (job.x.n_tokens >= kGemmTokens) {
       grain.rows = panels_ * kPanelRows;
     } else {
@@ -106,8 +102,9 @@ ActivationFormat activation_for(Format format, Arithmetic arithmetic) noexcept {
 
 size_t matmul_scratch_bytes(const KernelSet& kernels, Format format, int32_t n_cols,
                             Arithmetic arithmetic) noexcept {
+  if (arithmetic == Arithmetic::exact) return ExactMultiplier::scratch_bytes(n_cols);
   if (activation_for(format, arithmetic) == ActivationFormat::f32) {
-    return FloatMultiplier::scratch_bytes(n_cols);
+    return float_scratch_bytes(n_cols);
   }
   return integer_scratch_bytes(kernels, format, n_cols);
 }
@@ -119,14 +116,15 @@ void grouped_matmul(Team& team, const MatmulContext& context,
   for (const MatmulJob& job : jobs) n_parts += cutter.cut(job).n_parts;
   Cursor cursor(cutter, jobs);
   std::byte* const scratch = context.scratch[static_cast<size_t>(team.thread())];
-  FloatMultiplier float_multiplier(*context.kernels, scratch);
+  ExactMultiplier exact(*context.kernels, scratch);
   team.for_each(n_parts, [&](int64_t i) {
     const auto [job, part] = cursor.find(i);
-    if (cutter.is_float(job)) {
-      float_multiplier.multiply(job, part);
+    if (context.arithmetic == Arithmetic::exact) {
+      exact.multiply(job, part);
+    } else if (activation_for(job.weights.format, context.arithmetic) == ActivationFormat::f32) {
+      multiply_float(*context.kernels, job, part, scratch);
     } else {
       multiply_integer(*context.kernels, job, part, scratch);
-      float_multiplier.forget_tokens();
     }
   });
 }

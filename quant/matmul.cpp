@@ -67,25 +67,47 @@ size_t integer_scratch_bytes(const KernelSet& kernels, Format format, int32_t n_
   return kMaxPanels * panel_stride(kernels, format, n_cols);
 }
 
-int32_t FloatMultiplier::max_tokens(int32_t n_cols) noexcept {
+void multiply_float(const KernelSet& kernels, const MatmulJob& job, const MatmulPart& part,
+                    std::byte* scratch) noexcept {
+  const Matrix& matrix = job.weights;
+  const ActivationRows x{job.x.rows + part.first_token, part.end_token - part.first_token};
+  const size_t stride = dense_row_stride(matrix.n_cols);
+  float* const panel = reinterpret_cast<float*>(scratch);
+  for (int32_t first = part.first_row; first < part.end_row; first += kPanelRows) {
+    const WeightRows rows = weight_rows(matrix, first, std::min(first + kPanelRows, part.end_row));
+    for (int32_t r = 0; r < rows.n_rows; ++r) {
+      kernels.vector.dequantize(matrix.format, rows.data + static_cast<size_t>(r) * rows.row_bytes,
+                                matrix.n_cols, panel + static_cast<size_t>(r) * stride);
+    }
+    kernels.vector.gemm_f32({reinterpret_cast<const uint8_t*>(panel), stride * sizeof(float),
+                             rows.n_rows, matrix.n_cols},
+                            x, output_at(job.out, part.first_token, first));
+  }
+}
+
+size_t float_scratch_bytes(int32_t n_cols) noexcept {
+  return kPanelRows * dense_row_stride(n_cols) * sizeof(float);
+}
+
+int32_t ExactMultiplier::max_tokens(int32_t n_cols) noexcept {
   const size_t tile_bytes = sizeof(float) * kDenseTokens * static_cast<size_t>(n_cols);
   const auto n_tiles = static_cast<int32_t>(kTokenPanelBytes / std::max<size_t>(tile_bytes, 1));
   return std::clamp(n_tiles * kDenseTokens, kDenseTokens, kMaxDenseTokens);
 }
 
-FloatMultiplier::Layout::Layout(int32_t n_cols) noexcept {
+ExactMultiplier::Layout::Layout(int32_t n_cols) noexcept {
   weights = 0;
   tokens = weights + kDenseRows * dense_row_stride(n_cols);
   out = tokens + static_cast<size_t>(max_tokens(n_cols)) * static_cast<size_t>(n_cols);
   end = out + kDenseRows * kDenseTokens;
 }
 
-size_t FloatMultiplier::scratch_bytes(int32_t n_cols) noexcept {
+size_t ExactMultiplier::scratch_bytes(int32_t n_cols) noexcept {
   return Layout(n_cols).end * sizeof(float);
 }
 
 // Tokens become tiles [n_cols][kDenseTokens], missing ones zeros.
-void FloatMultiplier::pack_tokens(const MatmulJob& job, const MatmulPart& part,
+void ExactMultiplier::pack_tokens(const MatmulJob& job, const MatmulPart& part,
                                   float* out) noexcept {
   if (packed_job_ == &job && packed_token_ == part.first_token) return;
   packed_job_ = &job;
@@ -103,7 +125,7 @@ void FloatMultiplier::pack_tokens(const MatmulJob& job, const MatmulPart& part,
   }
 }
 
-void FloatMultiplier::multiply(const MatmulJob& job, const MatmulPart& part) noexcept {
+void ExactMultiplier::multiply(const MatmulJob& job, const MatmulPart& part) noexcept {
   const Matrix& matrix = job.weights;
   const int32_t n_rows = part.end_row - part.first_row;
   assert(n_rows <= kDenseRows);
