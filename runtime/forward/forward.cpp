@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "quant/dense_matmul.h"
 #include "quant/dispatch.h"
 #include "runtime/forward/layer_stack.h"
 #include "runtime/forward/pass.h"
@@ -110,6 +111,7 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
                   "a forward pass needs a thread, a row, and no more logits than rows");
   try {
     auto impl = std::make_unique<Impl>(std::move(model), options);
+  if (options.arithmetic == quant::Arithmetic::exact) quant::prepare_dense_tiles();
     if (Status status = impl->allocate(); !status.ok()) return status;
     return std::unique_ptr<Forward>(new Forward(std::move(impl)));
   } catch (const std::bad_alloc&) {
