@@ -111,7 +111,7 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
                   "a forward pass needs a thread, a row, and no more logits than rows");
   try {
     auto impl = std::make_unique<Impl>(std::move(model), options);
-  if (options.arithmetic == quant::Arithmetic::exact) quant::prepare_dense_tiles();
+    if (options.arithmetic == quant::Arithmetic::exact) quant::prepare_dense_tiles();
     if (Status status = impl->allocate(); !status.ok()) return status;
     return std::unique_ptr<Forward>(new Forward(std::move(impl)));
   } catch (const std::bad_alloc&) {
