@@ -117,11 +117,9 @@ int LineEditor::Impl::next_char(EditLine* edit, wchar_t* out) {
 unsigned char LineEditor::Impl::paste(EditLine* edit, int) {
   constexpr std::wstring_view kEnd = L"\x1b[201~";
   std::wstring text;
-  wchar_t last = 0;
-  for (wchar_t c = 0; next_char(edit, &c) == 1; last = c) {
-    const bool follows_return = last == L'\r' && c == L'\n';
+  for (wchar_t c = 0; next_char(edit, &c) == 1;) {
     if (c == L'\r' || c == L'\n') {
-      if (!follows_return) text += kNewlineChar;
+      text += kNewlineChar;
     } else if (c >= 0x20 || c == L'\t' || c == kEscape) {
       text += c;
     }
@@ -193,6 +191,8 @@ Typed LineEditor::Impl::read_plain() {
 
 Typed LineEditor::Impl::read_edited() {
   std::fputs(kBracketedPasteOn.data(), stderr);
+  // Before the prompt, which invites typing: libedit itself does it after.
+  el_set(edit, EL_PREP_TERM, 1);
   int n = 0;
   const char* const line = el_gets(edit, &n);
   const bool was_stopped = is_interrupted() || is_terminated();

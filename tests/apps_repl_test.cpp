@@ -89,6 +89,7 @@ TEST_CASE("repl: answers stream, the history is kept for the owner alone, Ctrl-D
   terminal.send(kUp);
   terminal.send("\x7f, caf\xc3\xa9\r");
   REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("> "));
   terminal.send("/exit\r");
   CHECK(terminal.finish() == 0);
   CHECK(history(folder) == "Hello!\nHello, caf\xc3\xa9\n/exit\n");
@@ -142,7 +143,7 @@ TEST_CASE("repl: a paste of several lines is one message, and so is a block") {
   const TemporaryFolder folder;
   AtTerminal terminal(chat({"-n", "4"}), at(folder));
   REQUIRE(terminal.wait_for("> "));
-  terminal.send("Read: \x1b[200~one\ntwo\tx\r\nthree\n\x1b[201~ and answer\r");
+  terminal.send("Read: \x1b[200~one\ntwo\tx\rthree\n\x1b[201~ and answer\r");
   REQUIRE(terminal.wait_for("t/s ]"));
   REQUIRE(terminal.wait_for("> "));
   terminal.send("\"\"\"first\r");
@@ -155,6 +156,7 @@ TEST_CASE("repl: a paste of several lines is one message, and so is a block") {
   REQUIRE(terminal.wait_for("> "));
   terminal.send("/stats\r");
   REQUIRE(terminal.wait_for("3 answers"));
+  REQUIRE(terminal.wait_for("> "));
   terminal.send(kCtrlD);
   CHECK(terminal.finish() == 0);
   CHECK(history(folder) ==
