@@ -14,7 +14,7 @@
 #include "apps/npy.h"
 #include "apps/options.h"
 #include "apps/terminal.h"
-#include "child_process.h"
+#include "tests/child_process.h"
 
 using larder::Cause;
 using larder::apps::HistoryFile;

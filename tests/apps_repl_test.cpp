@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "child_process.h"
 #include "formats/gguf/gguf_reader.h"
 #include "formats/gguf/gguf_writer.h"
+#include "tests/child_process.h"
 
 namespace {
 
