@@ -26,6 +26,11 @@ void counted_free(void* memory) {
 
 }  // namespace
 
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  void* memory = std::malloc(size);
+  if (memory != nullptr) g_live_bytes += static_cast<int64_t>(malloc_usable_size(memory));
+  return memory;
+}
 void* operator new(size_t size) { return counted_alloc(size); }
 void* operator new[](size_t size) { return counted_alloc(size); }
 void operator delete(void* memory) noexcept { counted_free(memory); }
