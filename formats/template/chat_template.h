@@ -24,7 +24,9 @@ struct TemplateLimits {
   uint64_t source_bytes = 1 << 20;
   int depth = 200;  // nesting of expressions, blocks, macro calls, values
   uint64_t steps = 10'000'000;
-  uint64_t heap_bytes = 16 << 20;  // beyond what the variables already hold
+  // Of strings and lists alive at once, on top of the size of the variables: a render may hold one
+  // copy of its conversation however long that is.
+  uint64_t heap_bytes = 16 << 20;
   uint64_t output_bytes = 16 << 20;
   int64_t range = 1'000'000;
 };
