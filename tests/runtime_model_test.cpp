@@ -100,12 +100,12 @@ TEST_CASE("model: vectors and routers may be half precision") {
   for (int i = 0; i < 32 * 4; ++i) router.data += le16(0xBFC0);  // -1.5
   const OpenedModel opened = open_model(builder);
   const ModelWeights& weights = open(opened)->weights();
-  CHECK(weights.layers[0].attn_norm[31] == 0.5F);
+  CHECK(weights.layers[0].attn_norm.weight[31] == 0.5F);
   CHECK(weights.layers[1].router[32 * 4 - 1] == -1.5F);
 }
 
 TEST_CASE("model: an addition to a matrix that would be ignored is refused") {
-  for (const char* name : {"blk.0.ffn_gate_exps.bias", "blk.1.attn_q.scale"}) {
+  for (const char* name : {"blk.0.attn_norm.bias", "blk.1.attn_q.scale"}) {
     GgufBuilder builder = tiny_model();
     builder.tensors.push_back(tensor_f32(name, {4}));
     const OpenedModel opened = open_model(builder);

@@ -27,7 +27,7 @@ LayerConfig attention_config() {
 
 LayerWeights attention_weights() {
   LayerWeights layer;
-  layer.attn_norm = layer.ffn_norm = kFloats;
+  layer.attn_norm.weight = layer.ffn_norm.weight = kFloats;
   layer.q.weight = matrix(quant::Format::q8_0, kHeads * kHead, kModel);
   layer.k.weight = layer.v.weight = matrix(quant::Format::q8_0, kKvHeads * kHead, kModel);
   layer.attn_output.weight = matrix(quant::Format::q8_0, kModel, kHeads * kHead);
@@ -45,7 +45,7 @@ ModelConfig model_config(const LayerConfig& layer) {
 ModelWeights model_weights(const LayerWeights& layer) {
   ModelWeights weights;
   weights.token_embd = matrix(quant::Format::q8_0, kVocab, kModel);
-  weights.output_norm = kFloats;
+  weights.output_norm.weight = kFloats;
   weights.output.weight = weights.token_embd;
   weights.layers = {layer};
   return weights;

@@ -77,6 +77,8 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
   args.d_key = config.d_key;
   args.d_value = config.d_value;
   args.last = pass.position_of(row);
+  if (config.is_windowed) args.first = pass.config.window.first_visible(args.last);
+  if (config.has_sinks) args.sinks = layer.weights.sinks + first_head;
   args.scale = config.attention_scale;
   pass.vector().attend(args);
 }

@@ -44,6 +44,7 @@ void ExpertWave::begin(const LayerStep& layer) noexcept {
   for (int64_t i = 0; i < n_choices; ++i) {
     const int32_t slot = first[space.experts[i]]++;
     space.slot_of[i] = slot;
+    space.choice_of[slot] = static_cast<int32_t>(i);
     gather_inputs(pass, slot, i / router.n_active);
   }
   for (int32_t e = router.n_experts; e > 0; --e) first[e] = first[e - 1];

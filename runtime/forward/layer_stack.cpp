@@ -6,21 +6,26 @@
 namespace larder::runtime {
 namespace {
 
-void norm_row(const Pass& pass, const float* x, const float* weight, int64_t row,
+void norm_row(const Pass& pass, const float* x, const Norm& norm, int64_t row,
               ActivationForms forms) noexcept {
+  const ModelConfig& config = pass.config;
   float* out = pass.space.input.row(row);
-  switch (pass.config.norm) {
+  switch (config.norm) {
     case NormKind::rms:
-      pass.vector().rms_norm(x, weight, pass.config.norm_epsilon, pass.config.d_model, out);
+      pass.vector().rms_norm(x, norm.weight, config.norm_epsilon, config.d_model, out);
+      break;
+    case NormKind::layer:
+      pass.vector().layer_norm(x, norm.weight, norm.bias, config.norm_epsilon, config.d_model, out);
+      break;
   }
   pass.space.input.round(pass.vector(), row, pass.config.d_model, forms);
 }
 
 // stream -> input, in the forms that the next step reads.
-void norm(quant::Team& team, const Pass& pass, const float* weight,
-          ActivationForms forms) noexcept {
+void norm_rows(quant::Team& team, const Pass& pass, const Norm& norm,
+               ActivationForms forms) noexcept {
   team.for_each(pass.n_rows(),
-                [&](int64_t row) { norm_row(pass, pass.stream(row), weight, row, forms); });
+                [&](int64_t row) { norm_row(pass, pass.stream(row), norm, row, forms); });
 }
 
 // stream += branch.
@@ -66,11 +71,11 @@ void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
   const auto at = static_cast<size_t>(index);
   const LayerStep layer{pass, index, pass.config.layers[at], pass.weights.layers[at]};
 
-  norm(team, pass, layer.weights.attn_norm, mixer_forms(layer));
+  norm_rows(team, pass, layer.weights.attn_norm, mixer_forms(layer));
   mix(team, layer);
   add_branch(team, pass, pass.faults.mixer);
 
-  norm(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
+  norm_rows(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
   choose_experts(team, layer);
   run_experts(team, layer);
   add_branch(team, pass, pass.faults.layer);

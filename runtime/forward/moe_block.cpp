@@ -5,30 +5,54 @@
 namespace larder::runtime {
 namespace {
 
+// Of swiglu_clamped. Source: gpt-oss, modelling code and configuration, 2026-08.
+constexpr float kAlpha = 1.702f, kLimit = 7;
+
+void add_bias(const Pass& pass, const ExpertStack& stack, int32_t expert, float* row) noexcept {
+  if (const float* bias = stack.bias_of(expert)) pass.vector().add(row, bias, stack.first.n_rows);
+}
+
 // gate, up -> hidden, in gate's place, with the forms that `down` reads.
 void activate(const LayerStep& layer, const ActivationBuffer& hidden, const float* up, int64_t row,
               int32_t width, ActivationForms forms) noexcept {
+  const quant::VectorKernels& kernels = layer.pass.vector();
   float* gate = hidden.row(row);
   switch (layer.config.activation) {
     case Activation::swiglu:
-      layer.pass.vector().swiglu(gate, up + static_cast<size_t>(row) * hidden.stride(), width,
-                                 gate);
+      kernels.swiglu(gate, up, width, gate);
+      break;
+    case Activation::swiglu_clamped:
+      kernels.swiglu_clamped(gate, up, kAlpha, kLimit, width, gate);
+      break;
   }
-  hidden.round(layer.pass.vector(), row, width, forms);
+  hidden.round(kernels, row, width, forms);
+}
+
+void activate_slot(const LayerStep& layer, int64_t slot, ActivationForms forms) noexcept {
+  const Workspace& space = layer.pass.space;
+  const int32_t expert = space.experts[space.choice_of[slot]];
+  float* up = space.up + static_cast<size_t>(slot) * space.hidden.stride();
+  add_bias(layer.pass, layer.weights.gate, expert, space.hidden.row(slot));
+  add_bias(layer.pass, layer.weights.up, expert, up);
+  activate(layer, space.hidden, up, slot, layer.config.d_ff, forms);
+}
+
+void activate_shared(const LayerStep& layer, int64_t row, ActivationForms forms) noexcept {
+  const Workspace& space = layer.pass.space;
+  const float* up = space.shared_up + static_cast<size_t>(row) * space.shared_hidden.stride();
+  activate(layer, space.shared_hidden, up, row, layer.config.d_ff_shared, forms);
 }
 
 // Activations of a wave: its slots, then, in the first wave, the rows of the shared expert.
 void activate_wave(quant::Team& team, const LayerStep& layer, const ExpertWave& wave) noexcept {
-  const Workspace& space = layer.pass.space;
   const quant::Arithmetic arithmetic = layer.pass.matmul.arithmetic;
   const ActivationForms forms = forms_for({layer.weights.down.first}, arithmetic);
   const ActivationForms shared_forms = forms_for({layer.weights.shared_down}, arithmetic);
   team.for_each(wave.n_slots() + wave.n_shared_rows(), [&](int64_t item) {
     if (item < wave.n_slots())
-      activate(layer, space.hidden, space.up, wave.first_slot() + item, layer.config.d_ff, forms);
+      activate_slot(layer, wave.first_slot() + item, forms);
     else
-      activate(layer, space.shared_hidden, space.shared_up, item - wave.n_slots(),
-               layer.config.d_ff_shared, shared_forms);
+      activate_shared(layer, item - wave.n_slots(), shared_forms);
   });
 }
 
@@ -41,8 +65,10 @@ void add_results(const LayerStep& layer, int64_t row) noexcept {
   std::fill_n(sum, d_model, 0.0f);
   for (int32_t i = 0; i < n_active; ++i) {
     const int64_t choice = row * n_active + i;
-    kernels.add_scaled(sum, space.weights[choice],
-                       space.down + int64_t{space.slot_of[choice]} * d_model, d_model);
+    const float weight = space.weights[choice];
+    kernels.add_scaled(sum, weight, space.down + int64_t{space.slot_of[choice]} * d_model, d_model);
+    if (const float* bias = layer.weights.down.bias_of(space.experts[choice]))
+      kernels.add_scaled(sum, weight, bias, d_model);
   }
   if (layer.config.shared == SharedExpert::none) return;
   const float* shared = space.shared_down + row * d_model;

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <limits>
 
+#include "runtime/forward/sparsemixer.h"
+
 namespace larder::runtime {
 namespace {
 
@@ -42,6 +44,11 @@ void keep_best_groups(const RouterConfig& config, const quant::VectorKernels& ke
       std::fill_n(scores + g * size, size, kNever);
 }
 
+void scale_weights(const RouterConfig& config, const RouterArgs& args) noexcept {
+  if (config.scale == 1) return;
+  for (int32_t i = 0; i < config.n_active; ++i) args.weights[i] *= config.scale;
+}
+
 void renormalise(float* weights, int32_t n) noexcept {
   float sum = 0;
   for (int32_t i = 0; i < n; ++i) sum += weights[i];
@@ -54,6 +61,10 @@ void renormalise(float* weights, int32_t n) noexcept {
 void route(const RouterConfig& config, const quant::VectorKernels& kernels,
            const RouterArgs& args) noexcept {
   const int32_t n = config.n_experts, n_active = config.n_active;
+  if (config.gate == RouterGate::sparsemixer) {
+    route_sparsemixer(n, kernels, args);
+    return scale_weights(config, args);
+  }
   float* probabilities = args.logits;
   if (config.gate == RouterGate::softmax) kernels.softmax(probabilities, n);
   if (config.gate == RouterGate::sigmoid) kernels.sigmoid(probabilities, n);
@@ -73,8 +84,7 @@ void route(const RouterConfig& config, const quant::VectorKernels& kernels,
     kernels.softmax(args.weights, n_active);
   else if (config.renormalises)
     renormalise(args.weights, n_active);
-  if (config.scale != 1)
-    for (int32_t i = 0; i < n_active; ++i) args.weights[i] *= config.scale;
+  scale_weights(config, args);
 }
 
 }  // namespace larder::runtime

@@ -80,6 +80,7 @@ void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexc
   experts = arena.take<int32_t>(n_slots);
   weights = arena.take<float>(n_slots);
   slot_of = arena.take<int32_t>(n_slots);
+  choice_of = arena.take<int32_t>(n_slots);
   first_slot = arena.take<int32_t>(n_experts + 1);
   used = arena.take<int32_t>(n_experts);
   for (const void**& pointers : gathered) pointers = arena.take<const void*>(n_slots);

@@ -56,6 +56,7 @@ class Workspace {
 
   // Experts. A slot is one (row, chosen expert); slots are sorted by expert, then by row.
   int32_t* slot_of = nullptr;     // [n_rows][n_active]: where a row's choice stands
+  int32_t* choice_of = nullptr;   // [slot]: the other way round
   int32_t* first_slot = nullptr;  // [n_experts + 1]
   int32_t* used = nullptr;        // experts that have slots, ascending
   const void** gathered[quant::kActivationFormats] = {};  // [slot]: the input row's forms

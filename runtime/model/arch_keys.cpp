@@ -108,4 +108,24 @@ std::vector<int32_t> ArchKeys::per_layer(std::string_view key, IntegerRange rang
   return out;
 }
 
+bool ArchKeys::is_array(std::string_view key) const {
+  const formats::GgufValue* value = file_.find(full(key));
+  return value && value->type() == formats::GgufType::array;
+}
+
+std::vector<bool> ArchKeys::flags_per_layer(std::string_view key, int32_t n_layers) {
+  const auto n = static_cast<size_t>(n_layers);
+  const formats::GgufValue* value = find(key, true);
+  const Result<formats::GgufArray> array = value->to_array();
+  if (!array || array->size() != n) {
+    refuse(key, "must be an array of one bool a layer (" + std::to_string(n) + "); it has " +
+                    std::to_string(array ? array->size() : 0));
+    return std::vector<bool>(n);
+  }
+  const Result<std::vector<bool>> flags = array->to_bools();
+  if (flags) return *flags;
+  refuse(key, "must hold bools: " + flags.status().detail().message);
+  return std::vector<bool>(n);
+}
+
 }  // namespace larder::runtime

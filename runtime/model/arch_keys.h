@@ -34,6 +34,10 @@ class ArchKeys {
   // A scalar for all layers, or an array of one value a layer.
   std::vector<int32_t> per_layer(std::string_view key, IntegerRange range, int32_t n_layers,
                                  std::optional<int64_t> fallback = {});
+  // An array of one bool a layer. REQUIRES: has(key).
+  std::vector<bool> flags_per_layer(std::string_view key, int32_t n_layers);
+  // Whether there is such a key and it holds an array.
+  bool is_array(std::string_view key) const;
 
   // Keeps a failure of the caller's own about a key, if it is the first.
   void refuse(std::string_view key, std::string message);

@@ -50,6 +50,27 @@ constexpr std::array kRows = {
             .experts = Experts::required,
             .expert_width_key = "feed_forward_length",
             .gate = RouterGate::sigmoid},
+    ArchRow{.name = "gpt-oss",
+            .rounds_yarn_bounds = false,
+            .window = WindowKind::sliding,
+            .window_period = 2,
+            .has_sinks = true,
+            .experts = Experts::required,
+            .gate = RouterGate::softmax_selected,
+            .activation = Activation::swiglu_clamped},
+    ArchRow{.name = "phimoe",
+            .norm = NormKind::layer,
+            // Phi-3.5-MoE's short_mscale and long_mscale; the key attn_factor is another number.
+            .longrope_multiplier = 1.243163121016122,
+            .experts = Experts::required,
+            .expert_width_key = "feed_forward_length",
+            .gate = RouterGate::sparsemixer,
+            .renormalises = false},
+    ArchRow{.name = "dbrx",
+            .norm = NormKind::layer,
+            .norm_epsilon_key = "attention.layer_norm_epsilon",
+            .experts = Experts::required,
+            .expert_width_key = "feed_forward_length"},
 };
 
 }  // namespace

@@ -16,11 +16,21 @@ struct ArchRow {
   RopeLayout rope_layout = RopeLayout::halves;
   QkNorm qk_norm = QkNorm::none;
   bool may_lack_qk_norm = false;  // models of both kinds exist
+  NormKind norm = NormKind::rms;
+  std::string_view norm_epsilon_key = "attention.layer_norm_rms_epsilon";
+  bool rounds_yarn_bounds = true;
+  double longrope_multiplier = 0;  // of cos and sin, where the file has LongRoPE's factors
+
+  WindowKind window = WindowKind::none;
+  int32_t window_period =
+      0;  // of so many layers the last sees everything, if the file says no else
+  bool has_sinks = false;
 
   Experts experts = Experts::never;
   std::string_view expert_width_key = "expert_feed_forward_length";
   RouterGate gate = RouterGate::softmax;  // where expert_gating_func is absent
   bool renormalises = true;               // where expert_weights_norm is absent
+  Activation activation = Activation::swiglu;
 };
 
 std::span<const ArchRow> arch_rows() noexcept;

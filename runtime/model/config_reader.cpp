@@ -7,6 +7,7 @@
 
 #include "runtime/model/arch_keys.h"
 #include "runtime/model/arch_table.h"
+#include "runtime/model/window_reader.h"
 
 namespace larder::runtime {
 namespace {
@@ -38,11 +39,15 @@ RouterConfig read_router(ArchKeys& keys, const ArchRow& row) {
   if (router.n_experts == 0) return router;
   router.n_active = keys.integer("expert_used_count", {1, router.n_experts});
   router.gate = read_gate(keys, row.gate);
+  if (router.gate == RouterGate::sparsemixer && router.n_active != kSparsemixerExperts)
+    keys.refuse("expert_used_count", "must be 2 for this router");
   router.renormalises = keys.boolean("expert_weights_norm", row.renormalises);
   router.scale = static_cast<float>(keys.real("expert_weights_scale", {kTiny, 1 / kTiny}, 1));
   router.n_groups = keys.integer("expert_group_count", {1, router.n_experts}, 1);
   router.n_active_groups = keys.integer("expert_group_used_count", {1, router.n_groups}, 1);
-  if (router.n_experts % router.n_groups != 0)
+  if (router.gate == RouterGate::sparsemixer && router.n_groups > 1)
+    keys.refuse("expert_group_count", "this router knows no groups");
+  else if (router.n_experts % router.n_groups != 0)
     keys.refuse("expert_group_count", "does not divide the number of experts");
   else if (router.n_active > router.n_experts / router.n_groups * router.n_active_groups)
     keys.refuse("expert_group_used_count", "these groups have fewer experts than are to be used");
@@ -58,6 +63,8 @@ void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length)
   rope.factor = keys.real(factor_key, {kTiny, 1 / kTiny}, 1);
   rope.original_context =
       keys.integer("rope.scaling.original_context_length", {1, kMaxContext}, context_length);
+  rope.beta_fast = keys.real("rope.scaling.yarn_beta_fast", {kTiny, 1 / kTiny}, rope.beta_fast);
+  rope.beta_slow = keys.real("rope.scaling.yarn_beta_slow", {kTiny, 1 / kTiny}, rope.beta_slow);
   const double attention_factor = keys.real("rope.scaling.attn_factor", {kTiny, 1 / kTiny}, 1);
   if (type == "none") {
     rope.scaling = RopeScaling::none;
@@ -80,13 +87,19 @@ void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length)
   }
 }
 
-RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t context_length) {
+RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t context_length,
+                     bool has_longrope) {
   RopeConfig rope;
   rope.layout = row.rope_layout;
+  rope.rounds_yarn_bounds = row.rounds_yarn_bounds;
   rope.n_rot = keys.integer("rope.dimension_count", {2, d_key}, d_key);
   if (rope.n_rot % 2 != 0) keys.refuse("rope.dimension_count", "is odd; dims rotate in pairs");
   rope.base = keys.real("rope.freq_base", {1, FLT_MAX}, 10000);
   read_rope_scaling(keys, rope, context_length);
+  if (row.longrope_multiplier > 0 && has_longrope) {
+    rope.scaling = RopeScaling::longrope;
+    rope.multiplier = row.longrope_multiplier;
+  }
   return rope;
 }
 
@@ -148,6 +161,7 @@ struct LayerKeys {
             row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt)),
         expert_widths(keys.per_layer(row.expert_width_key, {1, kMaxWidth}, n_blocks, 0)),
         router(read_router(keys, row)),
+        windows(read_windows(keys, row, n_blocks)),
         n_dense(static_cast<int32_t>(keys.integer("leading_dense_block_count", {0, n_blocks}, 0))),
         moe_step(
             static_cast<int32_t>(keys.integer("interleave_moe_layer_step", {1, kMaxLayers}, 1))),
@@ -159,6 +173,8 @@ struct LayerKeys {
     attention_scale = read_scale(keys, "attention.scale",
                                  static_cast<float>(1 / std::sqrt(static_cast<double>(d_key))));
     qkv_limit = read_scale(keys, "attention.clamp_kqv", 0);
+    has_sinks = row.has_sinks;
+    activation = row.activation;
   }
 
   LayerConfig layer(int32_t index) const {
@@ -170,6 +186,9 @@ struct LayerKeys {
     layer.d_value = d_value;
     layer.attention_scale = attention_scale;
     layer.qkv_limit = qkv_limit;
+    layer.is_windowed = windows.is_windowed[at];
+    layer.has_sinks = has_sinks;
+    layer.activation = activation;
     if (index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
     if (layer.is_moe())
       layer.d_ff = expert_widths[at];
@@ -182,10 +201,18 @@ struct LayerKeys {
   HeadCounts heads;
   std::vector<int32_t> dense_widths, expert_widths;
   RouterConfig router;
+  LayerWindows windows;
   int32_t n_dense, moe_step, d_key, d_value;
   bool shares = false;
   float attention_scale = 1, qkv_limit = 0;
+  bool has_sinks = false;
+  Activation activation = Activation::swiglu;
 };
+
+bool has_longrope(const formats::GgufFile& file) {
+  return file.find_tensor("rope_factors_long.weight") ||
+         file.find_tensor("rope_factors_short.weight");
+}
 
 bool lacks_qk_norm(const formats::GgufFile& file, int32_t layer) {
   return !file.find_tensor("blk." + std::to_string(layer) + ".attn_q_norm.weight");
@@ -222,12 +249,14 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   config.d_model = static_cast<int32_t>(keys.integer("embedding_length", {2, kMaxWidth}));
   config.context_length =
       static_cast<int32_t>(std::min(keys.integer("context_length", {1, INT64_MAX}), kMaxContext));
-  config.norm_epsilon = static_cast<float>(keys.real("attention.layer_norm_rms_epsilon", {0, 1}));
+  config.norm = row.norm;
+  config.norm_epsilon = static_cast<float>(keys.real(row.norm_epsilon_key, {0, 1}));
   config.embedding_scale = read_scale(keys, "embedding_scale", 1);
   config.residual_scale = read_scale(keys, "residual_scale", 1);
   config.logit_divisor = read_scale(keys, "logit_scale", 1);
   const LayerKeys layers(keys, row, n_blocks, config.d_model);
-  config.rope = read_rope(keys, row, layers.d_key, config.context_length);
+  config.window = layers.windows.window;
+  config.rope = read_rope(keys, row, layers.d_key, config.context_length, has_longrope(file));
   const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
   if (!keys.status().ok()) return keys.status();
   if (!n_vocab) return n_vocab.status();

@@ -16,7 +16,9 @@ inline constexpr int64_t kMaxHeads = int64_t{1} << 14;    // of one layer
 inline constexpr int64_t kMaxHeadDim = int64_t{1} << 14;  // d_key, d_value
 inline constexpr int64_t kMaxContext = int64_t{1} << 30;  // longer claims are cut to this
 
-enum class NormKind : uint8_t { rms };
+// The norms of the residual stream: root mean square, or LayerNorm. A bias is added where the file
+// has one.
+enum class NormKind : uint8_t { rms, layer };
 
 // What turns a layer's normed rows into its first branch.
 enum class Mixer : uint8_t { gqa };
@@ -27,6 +29,23 @@ enum class QkNorm : uint8_t { none, head_before_rope, row_before_rope, head_afte
 
 // Which dims rotate together: (2i, 2i + 1), or (i, i + n_rot / 2).
 enum class RopeLayout : uint8_t { adjacent, halves };
+
+// Which earlier positions a query of a windowed layer sees: all; those less than `width` away; or
+// those of its own run, of the runs of `width` that the sequence is cut into.
+enum class WindowKind : uint8_t { none, sliding, chunked };
+
+struct Window {
+  WindowKind kind = WindowKind::none;
+  int32_t width = 0;
+
+  int32_t first_visible(int32_t position) const noexcept {
+    if (kind == WindowKind::sliding) return position < width ? 0 : position - width + 1;
+    return kind == WindowKind::chunked ? position - position % width : 0;
+  }
+  int32_t n_visible(int32_t position) const noexcept {
+    return position - first_visible(position) + 1;
+  }
+};
 
 enum class RopeScaling : uint8_t { none, linear, yarn, longrope };
 
@@ -43,9 +62,11 @@ struct RopeConfig {
   double multiplier = 1;  // of cos and sin
 };
 
-// How router logits become probabilities: over all experts, each by itself, or (softmax_selected)
-// over the logits of the chosen experts.
-enum class RouterGate : uint8_t { softmax, sigmoid, softmax_selected };
+// How router logits become probabilities: over all experts, each by itself, (softmax_selected) over
+// the logits of the chosen experts, or (sparsemixer) each of two over the experts near to it.
+enum class RouterGate : uint8_t { softmax, sigmoid, softmax_selected, sparsemixer };
+
+inline constexpr int32_t kSparsemixerExperts = 2;  // what that gate chooses
 
 // What a group of experts is chosen by: the sum of its two best scores, or its best.
 enum class GroupScore : uint8_t { top2_sum, max };
@@ -61,7 +82,8 @@ struct RouterConfig {
   float scale = 1;           // of the weights, last
 };
 
-enum class Activation : uint8_t { swiglu };
+// Of gate and up: silu(gate) * up, or gpt-oss's form with both cut to a limit.
+enum class Activation : uint8_t { swiglu, swiglu_clamped };
 
 // The expert that every token takes: none, added as it is, or times the sigmoid of its own gate.
 enum class SharedExpert : uint8_t { none, plain, sigmoid_gated };
@@ -73,7 +95,9 @@ struct LayerConfig {
   int32_t d_key = 0, d_value = 0;
   QkNorm qk_norm = QkNorm::none;
   float attention_scale = 1;
-  float qkv_limit = 0;  // projections are cut to +-limit; 0: not
+  float qkv_limit = 0;       // projections are cut to +-limit; 0: not
+  bool is_windowed = false;  // sees what the model's window shows; else every earlier position
+  bool has_sinks = false;    // a logit a head that takes its share of attention and adds no value
   RouterConfig router;
   SharedExpert shared = SharedExpert::none;
   Activation activation = Activation::swiglu;
@@ -94,6 +118,7 @@ struct ModelConfig {
   NormKind norm = NormKind::rms;
   float norm_epsilon = 0;
   RopeConfig rope;
+  Window window;              // of the layers that have one
   float embedding_scale = 1;  // of the embedded rows
   float residual_scale = 1;   // of each branch before it is added
   float logit_divisor = 1;

@@ -19,6 +19,17 @@ std::string shape_text(const uint64_t* dims, size_t n) {
   return text + "]";
 }
 
+// Where a slot keeps its values as floats; null for matrices and stacks.
+template <class Owner>
+const float** float_slot(const Slot<Owner>& slot, Owner& owner) {
+  if (const auto* to = std::get_if<const float * Owner::*>(&slot)) return &(owner.**to);
+  if (const auto* to = std::get_if<BiasOf<Owner>>(&slot)) return &(owner.*to->of).bias;
+  if (const auto* to = std::get_if<Norm Owner::*>(&slot)) return &(owner.**to).weight;
+  if (const auto* to = std::get_if<BiasOf<Owner, Norm>>(&slot)) return &(owner.*to->of).bias;
+  if (const auto* to = std::get_if<BiasOf<Owner, ExpertStack>>(&slot)) return &(owner.*to->of).bias;
+  return nullptr;
+}
+
 }  // namespace
 
 int64_t Dims::get(Dim dim) const noexcept {
@@ -109,24 +120,24 @@ Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, 
   used_[static_cast<size_t>(tensor - file_.tensors().data())] = true;
   if (Status status = check_shape(*tensor, row.shape, dims); !status.ok()) return status;
 
-  if (const auto* slot = std::get_if<const float * Owner::*>(&row.slot)) {
+  if (const float** place = float_slot(row.slot, owner)) {
     const Result<const float*> values = floats(*tensor);
     if (!values) return values.status();
-    owner.** slot = *values;
-    return {};
-  }
-  if (const auto* slot = std::get_if<BiasOf<Owner>>(&row.slot)) {
-    const Result<const float*> values = floats(*tensor);
-    if (!values) return values.status();
-    (owner.*slot->linear).bias = *values;
+    *place = *values;
+    if (const auto* slot = std::get_if<BiasOf<Owner, ExpertStack>>(&row.slot))
+      (owner.*slot->of).bias_stride = static_cast<size_t>(tensor->dims[0]);
     return {};
   }
   const Result<quant::Matrix> found = matrix(*tensor);
   if (!found) return found.status();
   if (const auto* slot = std::get_if<quant::Matrix Owner::*>(&row.slot)) owner.** slot = *found;
   if (const auto* slot = std::get_if<Linear Owner::*>(&row.slot)) (owner.**slot).weight = *found;
-  if (const auto* slot = std::get_if<ExpertStack Owner::*>(&row.slot))
-    owner.** slot = ExpertStack{*found, found->bytes(), static_cast<int32_t>(tensor->dims[2])};
+  if (const auto* slot = std::get_if<ExpertStack Owner::*>(&row.slot)) {
+    ExpertStack& stack = owner.**slot;
+    stack.first = *found;
+    stack.stride_bytes = found->bytes();
+    stack.n_experts = static_cast<int32_t>(tensor->dims[2]);
+  }
   return {};
 }
 

@@ -17,6 +17,7 @@ enum class Dim : uint8_t {
   d_model,
   n_vocab,
   n_rot_pairs,
+  n_heads,
   d_key,
   q_width,
   k_width,
@@ -33,13 +34,17 @@ inline constexpr size_t kDims = static_cast<size_t>(Dim::n_experts) + 1;
 // What a layer is made of. A row asks for its part; its tensor is refused where the part is absent.
 enum class Part : uint8_t {
   always,
+  layer_norm,  // the additions of norms of this kind
+  sinks,
   split_qkv,
   fused_qkv,
   head_qk_norm,
   row_qk_norm,
   ffn_norm,
   post_attention_norm,  // the same norm under another name
+  attn_output_norm,     // and under a third
   routed,               // experts behind a router
+  selection_bias,
   split_gate_up,
   fused_gate_up,
   dense,  // the shared expert under a dense layer's names
@@ -54,16 +59,17 @@ struct LayerTensors : LayerWeights {
   ExpertStack gate_up;
 };
 
-template <class Owner>
+template <class Owner, class T = Linear>
 struct BiasOf {
-  Linear Owner::*linear = nullptr;
+  T Owner::*of = nullptr;
 };
 
 // Where a tensor goes. The kind of member says which types are allowed: matrices and stacks any
 // that has kernels, floats F32, F16 and BF16.
 template <class Owner>
 using Slot = std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>,
-                          const float * Owner::*, ExpertStack Owner::*>;
+                          const float * Owner::*, Norm Owner::*, BiasOf<Owner, Norm>,
+                          ExpertStack Owner::*, BiasOf<Owner, ExpertStack>>;
 
 template <class Owner>
 struct TensorRow {

@@ -17,17 +17,25 @@ Work linear_work(const Linear& linear) noexcept {
   return matrix_work(linear.weight) + vector_work(linear.bias, linear.weight.n_rows);
 }
 
+Work norm_work(const Norm& norm, int64_t d_model) noexcept {
+  return vector_work(norm.weight, d_model) + vector_work(norm.bias, d_model);
+}
+
 Work attention_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
   const bool is_per_head = config.qk_norm != QkNorm::row_before_rope;
   return linear_work(layer.q) + linear_work(layer.k) + linear_work(layer.v) +
          linear_work(layer.attn_output) +
          vector_work(layer.q_norm, is_per_head ? config.d_key : config.q_width()) +
-         vector_work(layer.k_norm, is_per_head ? config.d_key : config.k_width());
+         vector_work(layer.k_norm, is_per_head ? config.d_key : config.k_width()) +
+         vector_work(layer.sinks, config.n_heads);
+}
+
+Work expert_work(const ExpertStack& stack) noexcept {
+  return matrix_work(stack.first) + vector_work(stack.bias, stack.first.n_rows);
 }
 
 Work ffn_work(const LayerConfig& config, const LayerWeights& layer, int64_t d_model) noexcept {
-  const Work expert =
-      matrix_work(layer.gate.first) + matrix_work(layer.up.first) + matrix_work(layer.down.first);
+  const Work expert = expert_work(layer.gate) + expert_work(layer.up) + expert_work(layer.down);
   const auto n_experts = static_cast<uint64_t>(config.router.n_experts);
   const auto n_active = static_cast<uint64_t>(config.router.n_active);
   const auto width = static_cast<uint64_t>(d_model);
@@ -47,19 +55,23 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerConfig& layer = config.layers[i];
     const LayerWeights& tensors = weights.layers[i];
-    work.body = work.body + vector_work(tensors.attn_norm, config.d_model) +
-                attention_work(layer, tensors) + vector_work(tensors.ffn_norm, config.d_model) +
+    work.body = work.body + norm_work(tensors.attn_norm, config.d_model) +
+                attention_work(layer, tensors) + norm_work(tensors.ffn_norm, config.d_model) +
                 ffn_work(layer, tensors, config.d_model);
     const auto cached = static_cast<uint64_t>(layer.k_width() + layer.v_width());
     const auto multiplied = static_cast<uint64_t>(layer.q_width() + layer.mixed_width());
-    work.position = work.position + Work{cached * cache_element_bytes, 2 * multiplied};
+    Work& position = layer.is_windowed ? work.windowed_position : work.position;
+    position = position + Work{cached * cache_element_bytes, 2 * multiplied};
   }
-  work.head = vector_work(weights.output_norm, config.d_model) + linear_work(weights.output);
+  work.window = config.window;
+  work.head = norm_work(weights.output_norm, config.d_model) + linear_work(weights.output);
   return work;
 }
 
 Work TokenWork::decode(int64_t n_positions) const noexcept {
-  return body + head + static_cast<uint64_t>(n_positions) * position;
+  const auto n_windowed = window.n_visible(static_cast<int32_t>(n_positions - 1));
+  return body + head + static_cast<uint64_t>(n_positions) * position +
+         static_cast<uint64_t>(n_windowed) * windowed_position;
 }
 
 uint64_t TokenWork::prefill_ops(int64_t first, int64_t n_tokens) const noexcept {
@@ -67,7 +79,11 @@ uint64_t TokenWork::prefill_ops(int64_t first, int64_t n_tokens) const noexcept 
   const auto n = static_cast<uint64_t>(n_tokens);
   // Token i of n sees first + i + 1 positions.
   const uint64_t n_visible = n * static_cast<uint64_t>(first) + n * (n + 1) / 2;
-  return n * body.ops + n_visible * position.ops + head.ops;
+  uint64_t n_windowed = 0;
+  if (windowed_position.ops > 0)
+    for (int64_t i = 0; i < n_tokens; ++i)
+      n_windowed += static_cast<uint64_t>(window.n_visible(static_cast<int32_t>(first + i)));
+  return n * body.ops + n_visible * position.ops + n_windowed * windowed_position.ops + head.ops;
 }
 
 }  // namespace larder::runtime

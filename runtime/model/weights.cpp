@@ -19,6 +19,7 @@ Dims model_dims(const ModelConfig& config) {
 
 Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
   Dims dims = model_dims(config);
+  dims.set(Dim::n_heads, layer.n_heads);
   dims.set(Dim::d_key, layer.d_key);
   dims.set(Dim::q_width, layer.q_width());
   dims.set(Dim::k_width, layer.k_width());
@@ -34,34 +35,45 @@ Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
 // Which parts a layer has: by its configuration, and by the tensors that are there.
 class Parts {
  public:
-  Parts(const TensorBinder& binder, const std::string& prefix, const LayerConfig& layer)
-      : is_moe_(layer.is_moe()),
+  Parts(const TensorBinder& binder, const std::string& prefix, const LayerConfig& layer,
+        NormKind norm)
+      : layer_(layer),
+        norm_(norm),
+        is_moe_(layer.is_moe()),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
         is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
         is_shared_(layer.shared != SharedExpert::none ||
                    binder.has(prefix + "ffn_up_shexp.weight")),
-        is_post_attention_norm_(!binder.has(prefix + "ffn_norm.weight") &&
-                                binder.has(prefix + "post_attention_norm.weight")),
-        qk_norm_(layer.qk_norm) {}
+        ffn_norm_(binder.has(prefix + "ffn_norm.weight")              ? Part::ffn_norm
+                  : binder.has(prefix + "post_attention_norm.weight") ? Part::post_attention_norm
+                  : binder.has(prefix + "attn_output_norm.weight")    ? Part::attn_output_norm
+                                                                      : Part::ffn_norm) {}
 
   bool has(Part part) const noexcept {
     switch (part) {
       case Part::always:
         return true;
+      case Part::layer_norm:
+        return norm_ == NormKind::layer;
+      case Part::sinks:
+        return layer_.has_sinks;
       case Part::split_qkv:
         return !is_fused_qkv_;
       case Part::fused_qkv:
         return is_fused_qkv_;
       case Part::head_qk_norm:
-        return qk_norm_ == QkNorm::head_before_rope || qk_norm_ == QkNorm::head_after_rope;
+        return layer_.qk_norm == QkNorm::head_before_rope ||
+               layer_.qk_norm == QkNorm::head_after_rope;
       case Part::row_qk_norm:
-        return qk_norm_ == QkNorm::row_before_rope;
+        return layer_.qk_norm == QkNorm::row_before_rope;
       case Part::ffn_norm:
-        return !is_post_attention_norm_;
       case Part::post_attention_norm:
-        return is_post_attention_norm_;
+      case Part::attn_output_norm:
+        return ffn_norm_ == part;
       case Part::routed:
         return is_moe_;
+      case Part::selection_bias:
+        return is_moe_ && layer_.router.gate != RouterGate::sparsemixer;
       case Part::split_gate_up:
         return is_moe_ && !is_fused_gate_up_;
       case Part::fused_gate_up:
@@ -75,7 +87,8 @@ class Parts {
   }
   // Why a tensor of an absent part cannot be ignored.
   Status refusal(Part part, const std::string& name) const {
-    const bool is_of_experts = !is_moe_ && (part == Part::routed || part == Part::split_gate_up ||
+    const bool is_of_experts = !is_moe_ && (part == Part::routed || part == Part::selection_bias ||
+                                            part == Part::split_gate_up ||
                                             part == Part::fused_gate_up || part == Part::shared);
     if (is_of_experts)
       return Status(Cause::hyper_parameter,
@@ -86,8 +99,10 @@ class Parts {
   }
 
  private:
-  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_, is_post_attention_norm_;
-  QkNorm qk_norm_;
+  const LayerConfig& layer_;
+  NormKind norm_;
+  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_;
+  Part ffn_norm_;  // the name that it has here
 };
 
 Linear rows_of(const Linear& from, int32_t first, int32_t n) {
@@ -111,13 +126,14 @@ void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
     tensors.gate = tensors.up = tensors.gate_up;
     tensors.gate.first.n_rows = tensors.up.first.n_rows = layer.d_ff;
     tensors.up.first.data += tensors.gate.first.bytes();
+    if (tensors.up.bias) tensors.up.bias += layer.d_ff;
   }
 }
 
 Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, LayerConfig& layer,
                   LayerWeights& weights) {
   const std::string prefix = "blk." + std::to_string(index) + ".";
-  const Parts parts(binder, prefix, layer);
+  const Parts parts(binder, prefix, layer, config.norm);
   Dims dims = layer_dims(config, layer);
   LayerTensors tensors;
   for (const TensorRow<LayerTensors>& row : layer_tensors()) {
@@ -175,8 +191,10 @@ Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& co
   ModelWeights weights;
   TensorBinder binder(file, weights.converted);
   Dims dims = model_dims(config);
-  for (const TensorRow<ModelWeights>& row : model_tensors())
+  for (const TensorRow<ModelWeights>& row : model_tensors()) {
+    if (row.part == Part::layer_norm && config.norm != NormKind::layer) continue;
     if (Status s = binder.bind(row, std::string(row.name), dims, weights); !s.ok()) return s;
+  }
   config.n_vocab = static_cast<int32_t>(dims.get(Dim::n_vocab));
   config.is_tied = weights.output.weight.data == nullptr;
   if (config.is_tied) weights.output.weight = weights.token_embd;

@@ -25,6 +25,8 @@ struct ExpertStack {
   quant::Matrix first;      // expert 0
   size_t stride_bytes = 0;  // from expert to expert
   int32_t n_experts = 0;
+  const float* bias = nullptr;  // [n_experts][n_rows], rows bias_stride floats apart; or null
+  size_t bias_stride = 0;
 
   // REQUIRES: 0 <= expert < n_experts
   quant::Matrix expert(int32_t index) const noexcept {
@@ -32,15 +34,26 @@ struct ExpertStack {
     one.data += stride_bytes * static_cast<size_t>(index);
     return one;
   }
+  // Null without biases. REQUIRES: 0 <= expert < n_experts
+  const float* bias_of(int32_t index) const noexcept {
+    return bias ? bias + bias_stride * static_cast<size_t>(index) : nullptr;
+  }
+};
+
+// A norm of rows as wide as the model; bias may be null.
+struct Norm {
+  const float* weight = nullptr;  // [d_model]
+  const float* bias = nullptr;    // [d_model]
 };
 
 struct LayerWeights {
-  const float* attn_norm = nullptr;  // [d_model]
+  Norm attn_norm;
   Linear q, k, v, attn_output;
   const float* q_norm = nullptr;  // [d_key] or [q_width]
   const float* k_norm = nullptr;  // [d_key] or [k_width]
+  const float* sinks = nullptr;   // [n_heads]
 
-  const float* ffn_norm = nullptr;        // [d_model]
+  Norm ffn_norm;
   const float* router = nullptr;          // [n_experts][d_model]
   const float* router_bias = nullptr;     // [n_experts], part of the logits
   const float* selection_bias = nullptr;  // [n_experts], of the choice alone
@@ -51,7 +64,7 @@ struct LayerWeights {
 
 struct ModelWeights {
   quant::Matrix token_embd;  // [n_vocab][d_model]
-  const float* output_norm = nullptr;
+  Norm output_norm;
   Linear output;  // [n_vocab][d_model]; token_embd where tied
   // Divisors of the rotation frequencies, [n_rot / 2].
   const float* rope_freqs = nullptr;
