@@ -11,19 +11,33 @@ namespace {
 using formats::DataValue;
 using runtime::LayerConfig;
 
-std::string describe(const LayerConfig& layer) {
-  char text[200];
-  int n = std::snprintf(text, sizeof text, "attention %d heads, %d kv heads of %d/%d; ",
-                        layer.n_heads, layer.n_kv_heads, layer.d_key, layer.d_value);
+std::string attention_text(const runtime::ModelConfig& config, const LayerConfig& layer) {
+  char text[120];
+  std::snprintf(text, sizeof text, "attention %d heads, %d kv heads of %d/%d", layer.n_heads,
+                layer.n_kv_heads, layer.d_key, layer.d_value);
+  std::string all = text;
+  if (layer.is_windowed) {
+    const bool slides = config.window.kind == runtime::WindowKind::sliding;
+    all += (slides ? ", window " : ", chunks of ") + std::to_string(config.window.width);
+  }
+  if (layer.has_sinks) all += ", sinks";
+  return all;
+}
+
+std::string ffn_text(const LayerConfig& layer) {
+  char text[120];
   if (layer.is_moe()) {
-    std::snprintf(text + n, sizeof text - static_cast<size_t>(n),
-                  "%d experts of width %d, %d chosen, shared width %d", layer.router.n_experts,
-                  layer.d_ff, layer.router.n_active, layer.d_ff_shared);
+    std::snprintf(text, sizeof text, "%d experts of width %d, %d chosen, shared width %d",
+                  layer.router.n_experts, layer.d_ff, layer.router.n_active, layer.d_ff_shared);
   } else {
-    std::snprintf(text + n, sizeof text - static_cast<size_t>(n), "dense FFN of width %d",
-                  layer.d_ff_shared);
+    std::snprintf(text, sizeof text, "dense FFN of width %d", layer.d_ff_shared);
   }
   return text;
+}
+
+std::string describe(const runtime::ModelConfig& config, const LayerConfig& layer) {
+  const std::string norm = config.norm == runtime::NormKind::layer ? "LayerNorm, " : "RMS norm, ";
+  return norm + attention_text(config, layer) + "; " + ffn_text(layer);
 }
 
 uint64_t routed_expert_bytes(const runtime::ModelWeights& weights) {
@@ -48,7 +62,8 @@ MemoryPlan plan_memory(const runtime::Session& session) {
   const runtime::Model& model = session.model();
   MemoryPlan plan;
   for (int32_t i = 0; i < model.config().n_layers(); ++i) {
-    std::string description = describe(model.config().layers[static_cast<size_t>(i)]);
+    std::string description =
+        describe(model.config(), model.config().layers[static_cast<size_t>(i)]);
     if (plan.layers.empty() || plan.layers.back().description != description) {
       plan.layers.push_back({i, i, std::move(description)});
     }
@@ -84,9 +99,8 @@ std::string to_text(const MemoryPlan& plan) {
   std::string text = "\n";
   char row[256];
   for (const LayerRun& run : plan.layers) {
-    std::snprintf(row, sizeof row, "layers %3d-%-3d %s\n", run.first, run.last,
-                  run.description.c_str());
-    text += row;
+    std::snprintf(row, sizeof row, "layers %3d-%-3d ", run.first, run.last);
+    text += row + run.description + "\n";
   }
   text += "\nRAM for a context of " + std::to_string(plan.n_ctx) + " tokens\n";
   const auto part = [&](const char* name, uint64_t bytes) {
