@@ -202,6 +202,64 @@ TEST_CASE("router: logits that are not finite still give experts that exist") {
   });
 }
 
+// The recipe of Phi-3.5-MoE's modelling code, step by step in double.
+Expected expect_sparsemixer(const std::vector<float>& logits) {
+  const std::vector<double> s(logits.begin(), logits.end());
+  Expected out;
+  std::vector<double> left = s;
+  for (int step = 0; step < 2; ++step) {
+    const int best = best_first(left)[0];
+    const double most = left[static_cast<size_t>(best)];
+    double sum = 0;
+    for (size_t i = 0; i < s.size(); ++i)
+      if (!((most - s[i]) / std::max(std::abs(s[i]), most) > 0.02)) sum += std::exp(left[i] - most);
+    out.experts.push_back(best);
+    out.weights.push_back(1 / sum);
+    left[static_cast<size_t>(best)] = -std::numeric_limits<double>::infinity();
+  }
+  return out;
+}
+
+TEST_CASE("router: sparsemixer weighs each of two experts among those near to it") {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 1.5F);
+  std::uniform_real_distribution<float> near(2.0F, 2.05F);
+  const RouterConfig config{
+      .gate = RouterGate::sparsemixer, .n_experts = 16, .n_active = 2, .renormalises = false};
+  for_each_isa([&](const quant::KernelSet& kernels) {
+    int n_shared = 0;
+    for (int trial = 0; trial < 300; ++trial) {
+      std::vector<float> logits(16);
+      for (float& x : logits) x = normal(random) - (trial % 5 == 0 ? 8 : 0);
+      if (trial % 2)
+        for (size_t i = 0; i < 4; ++i)
+          logits[i * 3] = near(random) * (trial % 4 == 1 ? 1.0F : -1.0F);
+      const Expected expected = expect_sparsemixer(logits);
+      const Routes got = run(kernels, config, logits);
+      CHECK(got.experts == std::vector<int32_t>(expected.experts.begin(), expected.experts.end()));
+      for (size_t i = 0; i < 2; ++i)
+        CHECK(std::abs(static_cast<double>(got.weights[i]) - expected.weights[i]) <= 2e-6);
+      n_shared += expected.weights[0] < 0.99;
+    }
+    CHECK(n_shared > 50);
+  });
+}
+
+TEST_CASE("router: sparsemixer of equal logits shares alike, of zeros as well") {
+  for_each_isa([](const quant::KernelSet& kernels) {
+    const RouterConfig config{.gate = RouterGate::sparsemixer, .n_experts = 4, .n_active = 2};
+    for (const float level : {0.0F, 3.0F, -3.0F}) {
+      const Routes routes = run(kernels, config, std::vector<float>(4, level));
+      CHECK(routes.experts == std::vector<int32_t>{0, 1});
+      CHECK(routes.weights[0] == doctest::Approx(1.0 / 4));
+      CHECK(routes.weights[1] == doctest::Approx(1.0 / 3));
+    }
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const Routes routes = run(kernels, config, std::vector<float>(4, nan));
+    CHECK(routes.experts == std::vector<int32_t>{0, 1});
+  });
+}
+
 TEST_CASE("router: every instruction set makes the same bits") {
   std::mt19937 random(11);
   std::normal_distribution<float> normal(0, 2);

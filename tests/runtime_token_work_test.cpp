@@ -81,6 +81,51 @@ TEST_CASE("token work: of a layer's experts only the active ones count") {
   CHECK(work.head.ops == 2 * kVocab * kModel);
 }
 
+TEST_CASE("token work: biases and sinks are read, of experts those of the active ones") {
+  LayerConfig config = attention_config();
+  config.router.n_experts = 8;
+  config.router.n_active = 2;
+  config.d_ff = 512;
+  LayerWeights plain = attention_weights();
+  plain.router = kFloats;
+  const quant::Matrix wide = matrix(quant::Format::q8_0, 512, kModel);
+  plain.gate = plain.up = {.first = wide, .stride_bytes = wide.bytes(), .n_experts = 8};
+  const quant::Matrix down = matrix(quant::Format::q8_0, kModel, 512);
+  plain.down = {.first = down, .stride_bytes = down.bytes(), .n_experts = 8};
+  LayerWeights biased = plain;
+  biased.attn_norm.bias = biased.sinks = biased.router_bias = kFloats;
+  biased.gate.bias = biased.up.bias = biased.down.bias = kFloats;
+
+  const TokenWork without = token_work(model_config(config), model_weights(plain), 2);
+  const TokenWork with = token_work(model_config(config), model_weights(biased), 2);
+  CHECK(with.body.bytes - without.body.bytes ==
+        sizeof(float) * (kModel + kHeads + 8 + 2 * (2 * 512 + kModel)));
+  CHECK(with.body.ops == without.body.ops);
+}
+
+TEST_CASE("token work: a layer with a window reads no more positions than it shows") {
+  LayerConfig windowed = attention_config();
+  windowed.is_windowed = true;
+  ModelConfig config = model_config(attention_config());
+  config.layers.push_back(windowed);
+  config.window = {WindowKind::sliding, 4};
+  ModelWeights weights = model_weights(attention_weights());
+  weights.layers.push_back(attention_weights());
+  const TokenWork work = token_work(config, weights, 2);
+  CHECK(work.position.ops == 2 * 2 * 4 * 64);
+  CHECK(work.windowed_position.ops == work.position.ops);
+
+  const auto attended = [&](int64_t n) {
+    return work.decode(n).ops - work.body.ops - work.head.ops;
+  };
+  CHECK(attended(3) == 6 * work.position.ops);
+  CHECK(attended(4) == 8 * work.position.ops);
+  CHECK(attended(100) == 104 * work.position.ops);
+  // Positions 2, 3 and 4 see 3, 4 and 5, and 3, 4 and 4 in the window.
+  CHECK(work.prefill_ops(2, 3) == 3 * work.body.ops + 23 * work.position.ops + work.head.ops);
+  CHECK(work.prefill_ops(99, 1) == work.decode(100).ops);
+}
+
 TEST_CASE("token work: a dense layer is its one expert") {
   LayerConfig config = attention_config();
   config.d_ff_shared = 512;

@@ -40,6 +40,7 @@ class Writer {
     real("rope.freq_base", 10000);
     real("attention.layer_norm_rms_epsilon", 1e-5F);
     number("vocab_size", shape_.n_vocab);
+    if (shape_.window > 0) number("attention.sliding_window", shape_.window);
     if (shape_.n_experts == 0) return;
     number("expert_count", shape_.n_experts);
     number("expert_used_count", shape_.n_active);
@@ -61,26 +62,28 @@ class Writer {
     const uint64_t d = shape_.d_model, q = shape_.n_heads * shape_.d_head,
                    kv = shape_.n_kv_heads * shape_.d_head;
     matrix("token_embd.weight", {d, shape_.n_vocab}, 1.0F);
-    norm("output_norm.weight", d);
-    if (shape_.has_head) matrix("output.weight", {d, shape_.n_vocab}, 0.3F);
+    stream_norm("output_norm");
+    if (shape_.has_head) projection("output", d, shape_.n_vocab);
     for (uint32_t layer = 0; layer < shape_.n_layers; ++layer) {
       const std::string prefix = "blk." + std::to_string(layer) + ".";
-      norm(prefix + "attn_norm.weight", d);
-      matrix(prefix + "attn_q.weight", {d, q}, 0.3F);
-      matrix(prefix + "attn_k.weight", {d, kv}, 0.3F);
-      matrix(prefix + "attn_v.weight", {d, kv}, 0.3F);
-      matrix(prefix + "attn_output.weight", {q, d}, 0.3F);
+      stream_norm(prefix + "attn_norm");
+      projection(prefix + "attn_q", d, q);
+      projection(prefix + "attn_k", d, kv);
+      projection(prefix + "attn_v", d, kv);
+      projection(prefix + "attn_output", q, d);
+      if (shape_.has_sinks) matrix(prefix + "attn_sinks.weight", {shape_.n_heads}, 1.0F);
       if (shape_.has_qk_norm) {
         norm(prefix + "attn_q_norm.weight", shape_.d_head);
         norm(prefix + "attn_k_norm.weight", shape_.d_head);
       }
-      norm(prefix + "ffn_norm.weight", d);
+      stream_norm(prefix + "ffn_norm");
       if (shape_.n_experts == 0) {
         feed_forward(prefix, "", {});
       } else {
         matrix(prefix + "ffn_gate_inp.weight", {d, shape_.n_experts}, 0.5F);
         feed_forward(prefix, "_exps", {shape_.n_experts});
       }
+      if (shape_.has_expert_biases) expert_biases(prefix);
     }
   }
 
@@ -108,6 +111,20 @@ class Writer {
     for (uint64_t i = 0; i < n; ++i)
       tensor.data += le_f32(0.8F + 0.05F * static_cast<float>((i * 7 + ++seed_) % 9));
     builder_.tensors.push_back(std::move(tensor));
+  }
+  void stream_norm(const std::string& stem) {
+    norm(stem + ".weight", shape_.d_model);
+    if (shape_.has_norm_biases) matrix(stem + ".bias", {shape_.d_model}, 0.1F);
+  }
+  void projection(const std::string& stem, uint64_t in, uint64_t out) {
+    matrix(stem + ".weight", {in, out}, 0.3F);
+    if (shape_.has_biases) matrix(stem + ".bias", {out}, 0.1F);
+  }
+  void expert_biases(const std::string& prefix) {
+    matrix(prefix + "ffn_gate_inp.bias", {shape_.n_experts}, 0.1F);
+    matrix(prefix + "ffn_gate_exps.bias", {shape_.d_ff, shape_.n_experts}, 0.1F);
+    matrix(prefix + "ffn_up_exps.bias", {shape_.d_ff, shape_.n_experts}, 0.1F);
+    matrix(prefix + "ffn_down_exps.bias", {shape_.d_model, shape_.n_experts}, 0.1F);
   }
   void feed_forward(const std::string& prefix, const std::string& ending,
                     const std::vector<uint64_t>& stack) {
@@ -153,6 +170,20 @@ GgufBuilder tiny_model(const TinyShape& shape) {
 
 TinyShape tiny_mixtral() { return {.architecture = "llama", .has_qk_norm = false}; }
 TinyShape tiny_dense() { return {.architecture = "qwen3", .n_experts = 0}; }
+
+TinyShape tiny_gpt_oss() {
+  return {.architecture = "gpt-oss",
+          .has_qk_norm = false,
+          .has_biases = true,
+          .has_sinks = true,
+          .has_expert_biases = true,
+          .window = 2};
+}
+
+TinyShape tiny_phimoe() {
+  return {
+      .architecture = "phimoe", .has_qk_norm = false, .has_biases = true, .has_norm_biases = true};
+}
 
 OpenedModel open_model(const GgufBuilder& builder) {
   auto bytes = std::make_unique<Bytes>(builder.build());

@@ -16,12 +16,18 @@ struct TinyShape {
   uint32_t n_layers = 2, d_model = 32, n_heads = 4, n_kv_heads = 2, d_head = 16;
   uint32_t n_experts = 4, n_active = 2, d_ff = 32;  // n_experts 0: dense
   bool has_qk_norm = true, has_head = true;
-  uint32_t n_vocab = 260;  // at least 256: every byte has a token
+  bool has_biases = false;                            // of projections and the head
+  bool has_norm_biases = false;                       // of the norms of the residual stream
+  bool has_sinks = false, has_expert_biases = false;  // the latter with the router's
+  uint32_t window = 0;                                // 0: no key
+  uint32_t n_vocab = 260;                             // at least 256: every byte has a token
 };
 
 GgufBuilder tiny_model(const TinyShape& shape = {});
 TinyShape tiny_mixtral();
 TinyShape tiny_dense();
+TinyShape tiny_gpt_oss();
+TinyShape tiny_phimoe();
 
 // A file's bytes and the model that was made of them.
 struct OpenedModel {
