@@ -16,13 +16,34 @@ using namespace larder::tests;
 namespace {
 
 // What is compared with the reference, and, of that, what is run in every other way, too.
-const char* const kCases[] = {"mixtral",        "mixtral-256", "qwen3moe",    "qwen3moe-256",
-                              "qwen3moe-quant", "llama-dense", "qwen3-dense", "gpt-oss",
-                              "gpt-oss-mxfp4",  "phimoe",      "phimoe-256",  "dbrx",
-                              "qwen2moe",       "olmoe",       "granitemoe",  "granitemoeshared",
-                              "glm4moe",        "dots1",       "bailingmoe2", "ernie4_5-moe",
-                              "hunyuan-moe",    "minimax-m2"};
-constexpr size_t kCasesInEveryWay = 12;
+const char* const kCases[] = {"mixtral",
+                              "mixtral-256",
+                              "qwen3moe",
+                              "qwen3moe-256",
+                              "qwen3moe-quant",
+                              "llama-dense",
+                              "qwen3-dense",
+                              "gpt-oss",
+                              "gpt-oss-mxfp4",
+                              "phimoe",
+                              "phimoe-256",
+                              "dbrx",
+                              "deepseek-v2",
+                              "deepseek-v2-lite",
+                              "deepseek-v2-lite-legacy",
+                              "deepseek-v3",
+                              "deepseek-v3-256",
+                              "qwen2moe",
+                              "olmoe",
+                              "granitemoe",
+                              "granitemoeshared",
+                              "glm4moe",
+                              "dots1",
+                              "bailingmoe2",
+                              "ernie4_5-moe",
+                              "hunyuan-moe",
+                              "minimax-m2"};
+constexpr size_t kCasesInEveryWay = 17;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
 struct Way {

@@ -249,13 +249,21 @@ TEST_CASE("model catalogue: H21 many experts") {
 }
 
 TEST_CASE("model catalogue: H24 H25 H26 routing") {
-  check(with_u32("H24 0", "expert_group_count", 0, kHparam));
+  check(with_u32("H24 none", "expert_group_count", 0));
+  check(with_u32("H24 none used", "expert_group_used_count", 0));
   check(with_u32("H24 3", "expert_group_count", 3, kHparam));
   check(with_u32("H24 used", "expert_group_used_count", 2, kHparam));
   check(changed("H24 sound", [](GgufBuilder& f) {
     f.key(full("expert_group_count")) = key_u32(full("expert_group_count"), 2);
     f.key(full("expert_group_used_count")) = key_u32(full("expert_group_used_count"), 1);
   }));
+  check(changed(
+      "H24 groups of which none is used",
+      [](GgufBuilder& f) {
+        f.key(full("expert_group_count")) = key_u32(full("expert_group_count"), 2);
+        f.key(full("expert_group_used_count")) = key_u32(full("expert_group_used_count"), 0);
+      },
+      kHparam, "expert_group_used_count"));
   check(changed(
       "H24 fewer experts than are used",
       [](GgufBuilder& f) {
@@ -266,8 +274,9 @@ TEST_CASE("model catalogue: H24 H25 H26 routing") {
   check(with_u32("H25 99", "expert_gating_func", 99, kHparam));
   check(with_u32("H25 0", "expert_gating_func", 0, kHparam));
   check(with_u32("H25 sigmoid", "expert_gating_func", 2));
-  for (const float scale : {kNan, 0.0F, -1.0F, kInfinity})
+  for (const float scale : {kNan, -1.0F, kInfinity})
     check(with_f32("H25 scale", "expert_weights_scale", scale, kHparam));
+  check(with_f32("H25 no scale", "expert_weights_scale", 0));
   check(changed(
       "H26",
       [](GgufBuilder& f) {

@@ -106,17 +106,6 @@ void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
   team.for_each(int64_t{n} * n_kv, [&](int64_t item) {
     attend_heads(layer, item / n_kv, static_cast<int32_t>(item % n_kv));
   });
-
-  const ActivationForms forms = forms_for({w.attn_output.weight}, pass.matmul.arithmetic);
-  team.for_each(n, [&](int64_t row) {
-    space.mixed.round(pass.vector(), row, layer.config.mixed_width(), forms);
-  });
-  const quant::MatmulJob output[] = {
-      multiply(pass, w.attn_output.weight, space.mixed, n, space.branch)};
-  quant::grouped_matmul(team, pass.matmul, output);
-  if (w.attn_output.bias)
-    team.for_each(n,
-                  [&](int64_t row) { add_bias(pass.vector(), w.attn_output, pass.branch(row)); });
 }
 
 }  // namespace larder::runtime

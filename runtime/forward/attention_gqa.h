@@ -9,7 +9,7 @@ namespace larder::runtime {
 // The forms in which attention reads its normed input.
 ActivationForms gqa_input_forms(const LayerStep& layer) noexcept;
 
-// space.input -> space.branch. Stores the rows' keys and values in their sequences.
+// space.input -> space.mixed. Stores the rows' keys and values in their sequences.
 void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept;
 
 }  // namespace larder::runtime

@@ -1,6 +1,7 @@
 #include "runtime/forward/layer_stack.h"
 
 #include "runtime/forward/attention_gqa.h"
+#include "runtime/forward/attention_mla.h"
 #include "runtime/forward/moe_block.h"
 
 namespace larder::runtime {
@@ -52,17 +53,42 @@ void look_at(const LayerStep& layer) noexcept {
     pass.observer->layer_output(layer.index, pass.space.stream, pass.n_rows(), pass.config.d_model);
 }
 
+// mixed -> branch.
+void project_mixed(quant::Team& team, const LayerStep& layer) noexcept {
+  const Pass& pass = layer.pass;
+  const Workspace& space = pass.space;
+  const Linear& output = layer.weights.attn_output;
+  const int32_t n = pass.n_rows();
+  const ActivationForms forms = forms_for({output.weight}, pass.matmul.arithmetic);
+  team.for_each(n, [&](int64_t row) {
+    space.mixed.round(pass.vector(), row, layer.config.mixed_width(), forms);
+  });
+  const quant::MatmulJob job[] = {multiply(pass, output.weight, space.mixed, n, space.branch)};
+  quant::grouped_matmul(team, pass.matmul, job);
+  if (output.bias)
+    team.for_each(n, [&](int64_t row) {
+      pass.vector().add(pass.branch(row), output.bias, pass.config.d_model);
+    });
+}
+
 void mix(quant::Team& team, const LayerStep& layer) noexcept {
   switch (layer.config.mixer) {
     case Mixer::gqa:
-      return attend_gqa(team, layer);
+      attend_gqa(team, layer);
+      break;
+    case Mixer::mla:
+      attend_mla(team, layer);
+      break;
   }
+  project_mixed(team, layer);
 }
 
 ActivationForms mixer_forms(const LayerStep& layer) noexcept {
   switch (layer.config.mixer) {
     case Mixer::gqa:
       return gqa_input_forms(layer);
+    case Mixer::mla:
+      return mla_input_forms(layer);
   }
   return 0;
 }

@@ -32,17 +32,34 @@ WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& we
     const LayerConfig& layer = config.layers[i];
     const LayerWeights& w = weights.layers[i];
     raise(q_width, int64_t{layer.q_width()});
-    raise(k_width, int64_t{layer.k_width()});
-    raise(v_width, int64_t{layer.v_width()});
+    raise(k_width, int64_t{layer.mixer == Mixer::mla ? layer.d_cached_key() : layer.k_width()});
+    raise(v_width, int64_t{layer.mixer == Mixer::mla ? 0 : layer.v_width()});
     raise(mixed_width, int64_t{layer.mixed_width()});
     raise(n_experts, int64_t{layer.router.n_experts});
     raise(n_active, int64_t{layer.router.n_active});
     raise(d_ff, int64_t{layer.d_ff});
     raise(d_ff_shared, int64_t{layer.d_ff_shared});
-    for (const Linear* linear : {&w.q, &w.k, &w.v, &w.attn_output}) see(linear->weight);
+    for (const Linear* linear : {&w.q, &w.k, &w.v, &w.q_a, &w.kv_a, &w.attn_output})
+      see(linear->weight);
+    if (layer.mixer == Mixer::mla) see_latent(layer, w);
+    for (const HeadStack* stack : {&w.k_b, &w.v_b}) see(stack->first);
     for (const ExpertStack* stack : {&w.gate, &w.up, &w.down}) see(stack->first);
     for (const quant::Matrix* matrix : {&w.shared_gate, &w.shared_up, &w.shared_down}) see(*matrix);
   }
+}
+
+void WorkspaceSizes::see_latent(const LayerConfig& layer, const LayerWeights& weights) noexcept {
+  const int64_t at_once =
+      std::min(static_cast<int64_t>(n_rows), int64_t{Workspace::latent_rows(layer.n_heads)});
+  raise(n_latent_heads, int64_t{layer.n_heads});
+  raise(n_latent_rows, at_once * layer.n_heads);
+  raise(d_query_latent, int64_t{layer.d_query_latent});
+  raise(d_unrotated, int64_t{layer.d_unrotated()});
+  raise(d_latent, int64_t{layer.d_latent});
+  raise(latent_key_width, int64_t{layer.d_cached_key()});
+  // One row of weights, while they are multiplied from the other side.
+  if (weights.k_b_transposed.first.data)
+    raise(scratch_bytes, sizeof(float) * static_cast<size_t>(layer.d_latent));
 }
 
 void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
@@ -59,6 +76,7 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   mixed.lay_out(arena, n, sizes.mixed_width, sizes.forms);
   cos = floats(n, sizes.n_rot_pairs);
   sin = floats(n, sizes.n_rot_pairs);
+  lay_out_latent(arena, sizes);
   lay_out_experts(arena, sizes);
   logit_rows = arena.take<int32_t>(sizes.n_logits);
   logits = floats(sizes.n_logits, sizes.n_vocab);
@@ -68,6 +86,16 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   scratch_bytes_ = (sizes.scratch_bytes + 63) / 64 * 64;
   scratch_areas_ = arena.take<std::byte*>(n_threads_);
   scratch_memory_ = arena.take<std::byte>(n_threads_ * scratch_bytes_);
+}
+
+void Workspace::lay_out_latent(Arena& arena, const WorkspaceSizes& sizes) noexcept {
+  const auto n_queries = static_cast<size_t>(sizes.n_latent_rows);
+  const size_t n_rows = sizes.d_query_latent > 0 ? sizes.n_rows : 0;
+  query_latent.lay_out(arena, n_rows, sizes.d_query_latent, sizes.forms);
+  unrotated.lay_out(arena, n_queries, sizes.d_unrotated, sizes.forms);
+  latent_q = arena.take<float>(n_queries * static_cast<size_t>(sizes.latent_key_width));
+  attended.lay_out(arena, n_queries, sizes.d_latent, sizes.forms);
+  head_jobs = arena.take<quant::MatmulJob>(static_cast<size_t>(sizes.n_latent_heads));
 }
 
 void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexcept {
@@ -99,6 +127,9 @@ void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexc
 void Workspace::connect() noexcept {
   input.connect();
   mixed.connect();
+  query_latent.connect();
+  unrotated.connect();
+  attended.connect();
   hidden.connect();
   shared_hidden.connect();
   for (size_t i = 0; i < n_threads_; ++i) scratch_areas_[i] = scratch_memory_ + i * scratch_bytes_;

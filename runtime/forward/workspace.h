@@ -24,9 +24,14 @@ struct WorkspaceSizes {
   size_t n_rows, n_logits, n_threads;
   int64_t d_model, n_vocab, n_rot_pairs;
   int64_t q_width = 0, k_width = 0, v_width = 0, mixed_width = 0;
+  int64_t d_query_latent = 0, d_unrotated = 0, d_latent = 0;  // of latent attention
+  int64_t n_latent_heads = 0, n_latent_rows = 0, latent_key_width = 0;
   int64_t n_experts = 0, n_active = 0, d_ff = 0, d_ff_shared = 0;
   ActivationForms forms = 0;
   size_t scratch_bytes = 0;  // of one thread
+
+ private:
+  void see_latent(const LayerConfig& layer, const LayerWeights& weights) noexcept;
 };
 
 class Workspace {
@@ -35,6 +40,14 @@ class Workspace {
   // Sets what points into the buffers. REQUIRES: laid out over memory.
   void connect() noexcept;
 
+  // How many rows latent attention takes at a time. Its queries are several times as wide as
+  // others, so room for whole batches would be hundreds of megabytes; this is under 20 in models of
+  // DeepSeek-V3's widths, and leaves each head 32 rows to multiply at once.
+  static constexpr int32_t kLatentQueries = 4096;
+  static int32_t latent_rows(int32_t n_heads) noexcept {
+    return n_heads < kLatentQueries ? kLatentQueries / n_heads : 1;
+  }
+
   // The residual stream, what a branch reads, and what it adds.
   float* stream = nullptr;  // [n_rows][d_model], gapless
   ActivationBuffer input;   // [n_rows][d_model], normed
@@ -42,11 +55,18 @@ class Workspace {
 
   // attention
   float* q = nullptr;      // [n_rows][q_width]
-  float* k = nullptr;      // [n_rows][k_width]
+  float* k = nullptr;      // [n_rows][k_width]; latent attention: [n_rows][d_cached_key]
   float* v = nullptr;      // [n_rows][v_width]
   ActivationBuffer mixed;  // [n_rows][mixed_width]
   float* cos = nullptr;    // [n_rows][n_rot / 2]
   float* sin = nullptr;
+
+  // latent attention, for n_latent = latent_rows(n_heads) rows at a time
+  ActivationBuffer query_latent;          // [n_rows][d_query_latent]
+  ActivationBuffer unrotated;             // [n_heads][n_latent][d_unrotated], of the queries
+  float* latent_q = nullptr;              // [n_latent][n_heads][d_cached_key]
+  ActivationBuffer attended;              // [n_heads][n_latent][d_latent]
+  quant::MatmulJob* head_jobs = nullptr;  // [n_heads]
 
   // routing
   float* router_logits = nullptr;   // [n_rows][n_experts]
@@ -78,6 +98,7 @@ class Workspace {
   std::span<std::byte* const> scratch;  // one area a thread
 
  private:
+  void lay_out_latent(Arena& arena, const WorkspaceSizes& sizes) noexcept;
   void lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexcept;
   std::byte** scratch_areas_ = nullptr;
   std::byte* scratch_memory_ = nullptr;

@@ -71,6 +71,13 @@ constexpr std::array kRows = {
             .norm_epsilon_key = "attention.layer_norm_epsilon",
             .experts = Experts::required,
             .expert_width_key = "feed_forward_length"},
+    ArchRow{.name = "deepseek2",  // V2, V3, R1 and their relatives
+            .mixer = Mixer::mla,
+            .rope_layout = RopeLayout::adjacent,
+            .yarn_scales_attention = true,
+            .experts = Experts::required,
+            .biased_gate = RouterGate::sigmoid,
+            .renormalises = false},
 };
 
 }  // namespace

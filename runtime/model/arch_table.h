@@ -13,7 +13,10 @@ enum class Experts : uint8_t { never, optional, required };
 
 struct ArchRow {
   std::string_view name;  // general.architecture, and the prefix of its keys
+  Mixer mixer = Mixer::gqa;
   RopeLayout rope_layout = RopeLayout::halves;
+  // What rope.scaling.yarn_log_multiplier is for: attention's scale, or cos and sin.
+  bool yarn_scales_attention = false;
   QkNorm qk_norm = QkNorm::none;
   bool may_lack_qk_norm = false;  // models of both kinds exist
   NormKind norm = NormKind::rms;
@@ -29,6 +32,7 @@ struct ArchRow {
   Experts experts = Experts::never;
   std::string_view expert_width_key = "expert_feed_forward_length";
   RouterGate gate = RouterGate::softmax;  // where expert_gating_func is absent
+  RouterGate biased_gate = gate;          // the same where experts have selection biases
   bool renormalises = true;               // where expert_weights_norm is absent
   Activation activation = Activation::swiglu;
 };

@@ -30,7 +30,28 @@ RouterGate read_gate(ArchKeys& keys, RouterGate fallback) {
   return fallback;
 }
 
-RouterConfig read_router(ArchKeys& keys, const ArchRow& row) {
+// A factor; absent and 0 both mean none.
+float read_scale(ArchKeys& keys, const char* key, float none) {
+  const double scale = keys.real(key, {0, 1 / kTiny}, 0);
+  return scale == 0 ? none : static_cast<float>(scale);
+}
+
+// Groups of experts; absent, 0 and 1 all mean that there are none.
+void read_groups(ArchKeys& keys, RouterConfig& router) {
+  const int64_t n_groups = keys.integer("expert_group_count", {0, router.n_experts}, 0);
+  router.n_groups = static_cast<int32_t>(std::max<int64_t>(n_groups, 1));
+  const int64_t least = router.n_groups > 1 ? 1 : 0;
+  const int64_t n_active = keys.integer("expert_group_used_count", {least, router.n_groups}, 1);
+  router.n_active_groups = static_cast<int32_t>(std::max<int64_t>(n_active, 1));
+  if (router.n_experts % router.n_groups != 0)
+    keys.refuse("expert_group_count", "does not divide the number of experts");
+  else if (router.n_active > router.n_experts / router.n_groups * router.n_active_groups)
+    keys.refuse("expert_group_used_count", "these groups have fewer experts than are to be used");
+  // Source: DeepSeek's code for V2 and for V3; no key says which of the two a model follows.
+  router.group_score = router.gate == RouterGate::softmax ? GroupScore::max : GroupScore::top2_sum;
+}
+
+RouterConfig read_router(ArchKeys& keys, const ArchRow& row, bool has_selection_bias) {
   RouterConfig router;
   const bool required = row.experts == Experts::required;
   const int64_t most = row.experts == Experts::never ? 0 : kMaxExperts;
@@ -38,24 +59,35 @@ RouterConfig read_router(ArchKeys& keys, const ArchRow& row) {
                                   required ? std::nullopt : std::optional<int64_t>(0));
   if (router.n_experts == 0) return router;
   router.n_active = keys.integer("expert_used_count", {1, router.n_experts});
-  router.gate = read_gate(keys, row.gate);
+  router.gate = read_gate(keys, has_selection_bias ? row.biased_gate : row.gate);
   if (router.gate == RouterGate::sparsemixer && router.n_active != kSparsemixerExperts)
     keys.refuse("expert_used_count", "must be 2 for this router");
   router.renormalises = keys.boolean("expert_weights_norm", row.renormalises);
-  router.scale = static_cast<float>(keys.real("expert_weights_scale", {kTiny, 1 / kTiny}, 1));
-  router.n_groups = keys.integer("expert_group_count", {1, router.n_experts}, 1);
-  router.n_active_groups = keys.integer("expert_group_used_count", {1, router.n_groups}, 1);
+  router.scale = read_scale(keys, "expert_weights_scale", 1);
+  read_groups(keys, router);
   if (router.gate == RouterGate::sparsemixer && router.n_groups > 1)
     keys.refuse("expert_group_count", "this router knows no groups");
-  else if (router.n_experts % router.n_groups != 0)
-    keys.refuse("expert_group_count", "does not divide the number of experts");
-  else if (router.n_active > router.n_experts / router.n_groups * router.n_active_groups)
-    keys.refuse("expert_group_used_count", "these groups have fewer experts than are to be used");
   return router;
 }
 
+// What yarn multiplies with, for a weight s of the stretch. Source: YaRN (arXiv 2309.00071).
+double yarn_growth(const RopeConfig& rope, double s) {
+  return rope.factor > 1 ? 1 + 0.1 * s * std::log(rope.factor) : 1;
+}
+
+constexpr const char* kYarnLogMultiplier = "rope.scaling.yarn_log_multiplier";
+
+// What attention's scale is multiplied with. Source: DeepSeek-V2's mscale_all_dim, of which the key
+// holds a tenth; both queries and keys would be multiplied with its growth.
+double read_yarn_sharpening(ArchKeys& keys, const ArchRow& row, const RopeConfig& rope) {
+  if (!row.yarn_scales_attention || rope.scaling != RopeScaling::yarn) return 1;
+  const double growth = yarn_growth(rope, 10 * keys.real(kYarnLogMultiplier, {0, 100}, 0));
+  return growth * growth;
+}
+
 // Source of the default "linear" and of the formula of the multiplier: llama.cpp, 2026-08.
-void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length) {
+void read_rope_scaling(ArchKeys& keys, const ArchRow& row, RopeConfig& rope,
+                       int32_t context_length) {
   const std::string_view type = keys.string("rope.scaling.type", "linear");
   const char* factor_key = keys.has("rope.scaling.factor") || !keys.has("rope.scale_linear")
                                ? "rope.scaling.factor"
@@ -76,12 +108,13 @@ void read_rope_scaling(ArchKeys& keys, RopeConfig& rope, int32_t context_length)
   } else if (type == "yarn") {
     rope.scaling = RopeScaling::yarn;
     if (rope.base <= 1) keys.refuse("rope.freq_base", "must be above 1 for yarn");
-    const auto growth = [&](double s) {
-      return rope.factor > 1 ? 1 + 0.1 * s * std::log(rope.factor) : 1;
-    };
-    const double log_multiplier = keys.real("rope.scaling.yarn_log_multiplier", {0, 100}, 0);
-    rope.multiplier =
-        attention_factor * growth(1) / (log_multiplier > 0 ? growth(log_multiplier) : 1);
+    const double log_multiplier = keys.real(kYarnLogMultiplier, {0, 100}, 0);
+    if (log_multiplier == 0)
+      rope.multiplier = attention_factor * yarn_growth(rope, 1);
+    else if (row.yarn_scales_attention)
+      rope.multiplier = attention_factor;
+    else
+      rope.multiplier = attention_factor * yarn_growth(rope, 1) / yarn_growth(rope, log_multiplier);
   } else {
     keys.refuse("rope.scaling.type", "unknown; known are none, linear, yarn, longrope");
   }
@@ -93,9 +126,11 @@ RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t 
   rope.layout = row.rope_layout;
   rope.rounds_yarn_bounds = row.rounds_yarn_bounds;
   rope.n_rot = keys.integer("rope.dimension_count", {2, d_key}, d_key);
+  if (row.mixer == Mixer::mla && rope.n_rot == d_key)
+    keys.refuse("rope.dimension_count", "leaves nothing of a head for the latent");
   if (rope.n_rot % 2 != 0) keys.refuse("rope.dimension_count", "is odd; dims rotate in pairs");
   rope.base = keys.real("rope.freq_base", {1, FLT_MAX}, 10000);
-  read_rope_scaling(keys, rope, context_length);
+  read_rope_scaling(keys, row, rope, context_length);
   if (row.longrope_multiplier > 0 && has_longrope) {
     rope.scaling = RopeScaling::longrope;
     rope.multiplier = row.longrope_multiplier;
@@ -112,6 +147,22 @@ int32_t read_head_width(ArchKeys& keys, const char* key, int32_t d_model, int32_
   if (width % 2 != 0) keys.refuse(keys.has(key) ? key : "attention.head_count", "odd head width");
   return width;
 }
+
+// Latent attention's part of all layers. Files from before 2025-04 have a head's widths under the
+// plain keys, later ones there those of the one head that is remembered.
+struct LatentWidths {
+  LatentWidths(ArchKeys& keys, const ArchRow& row) {
+    if (row.mixer != Mixer::mla) return;
+    d_latent = static_cast<int32_t>(keys.integer("attention.kv_lora_rank", {1, kMaxHeadDim}));
+    d_query_latent =
+        static_cast<int32_t>(keys.integer("attention.q_lora_rank", {0, kMaxHeadDim}, 0));
+    if (keys.has("attention.key_length_mla")) key_length = "attention.key_length_mla";
+    if (keys.has("attention.value_length_mla")) value_length = "attention.value_length_mla";
+  }
+  int32_t d_latent = 0, d_query_latent = 0;
+  const char* key_length = "attention.key_length";
+  const char* value_length = "attention.value_length";
+};
 
 // Attention's part of a layer.
 struct HeadCounts {
@@ -146,27 +197,28 @@ Result<int32_t> read_vocabulary(const formats::GgufFile& file, ArchKeys& keys,
                 "key " + name + ".vocab_size", file.find(name + ".vocab_size")->offset());
 }
 
-// A factor; absent and 0 both mean none.
-float read_scale(ArchKeys& keys, const char* key, float none) {
-  const double scale = keys.real(key, {0, 1 / kTiny}, 0);
-  return scale == 0 ? none : static_cast<float>(scale);
-}
+struct Blocks {
+  int32_t n = 0;
+  bool have_selection_bias = false;
+};
 
 // Everything of a model's layers, each value read once for all of them.
 struct LayerKeys {
-  LayerKeys(ArchKeys& keys, const ArchRow& row, int32_t n_blocks, int32_t d_model)
-      : heads(read_heads(keys, n_blocks)),
+  LayerKeys(ArchKeys& keys, const ArchRow& row, const Blocks& blocks, int32_t d_model)
+      : mixer(row.mixer),
+        latent(keys, row),
+        heads(read_heads(keys, blocks.n)),
         dense_widths(keys.per_layer(
-            "feed_forward_length", {1, kMaxWidth}, n_blocks,
+            "feed_forward_length", {1, kMaxWidth}, blocks.n,
             row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt)),
-        expert_widths(keys.per_layer(row.expert_width_key, {1, kMaxWidth}, n_blocks, 0)),
-        router(read_router(keys, row)),
-        windows(read_windows(keys, row, n_blocks)),
-        n_dense(static_cast<int32_t>(keys.integer("leading_dense_block_count", {0, n_blocks}, 0))),
+        expert_widths(keys.per_layer(row.expert_width_key, {1, kMaxWidth}, blocks.n, 0)),
+        router(read_router(keys, row, blocks.have_selection_bias)),
+        windows(read_windows(keys, row, blocks.n)),
+        n_dense(static_cast<int32_t>(keys.integer("leading_dense_block_count", {0, blocks.n}, 0))),
         moe_step(
             static_cast<int32_t>(keys.integer("interleave_moe_layer_step", {1, kMaxLayers}, 1))),
-        d_key(read_head_width(keys, "attention.key_length", d_model, heads.n_heads[0])),
-        d_value(read_head_width(keys, "attention.value_length", d_model, heads.n_heads[0])) {
+        d_key(read_head_width(keys, latent.key_length, d_model, heads.n_heads[0])),
+        d_value(read_head_width(keys, latent.value_length, d_model, heads.n_heads[0])) {
     const int64_t n_shared = keys.integer("expert_shared_count", {0, kMaxExperts}, 0);
     const int64_t d_shared = keys.integer("expert_shared_feed_forward_length", {0, kMaxWidth}, 0);
     shares = n_shared > 0 || d_shared > 0;
@@ -175,15 +227,20 @@ struct LayerKeys {
     qkv_limit = read_scale(keys, "attention.clamp_kqv", 0);
     has_sinks = row.has_sinks;
     activation = row.activation;
+    if (mixer == Mixer::mla && qkv_limit != 0)
+      keys.refuse("attention.clamp_kqv", "is not supported for latent attention");
   }
 
   LayerConfig layer(int32_t index) const {
     const auto at = static_cast<size_t>(index);
     LayerConfig layer;
     layer.n_heads = heads.n_heads[at];
-    layer.n_kv_heads = heads.n_kv_heads[at];
+    layer.n_kv_heads = mixer == Mixer::mla ? 1 : heads.n_kv_heads[at];
     layer.d_key = d_key;
     layer.d_value = d_value;
+    layer.mixer = mixer;
+    layer.d_latent = latent.d_latent;
+    layer.d_query_latent = latent.d_query_latent;
     layer.attention_scale = attention_scale;
     layer.qkv_limit = qkv_limit;
     layer.is_windowed = windows.is_windowed[at];
@@ -198,6 +255,8 @@ struct LayerKeys {
     return layer;
   }
 
+  Mixer mixer;
+  LatentWidths latent;
   HeadCounts heads;
   std::vector<int32_t> dense_widths, expert_widths;
   RouterConfig router;
@@ -214,8 +273,8 @@ bool has_longrope(const formats::GgufFile& file) {
          file.find_tensor("rope_factors_short.weight");
 }
 
-bool lacks_qk_norm(const formats::GgufFile& file, int32_t layer) {
-  return !file.find_tensor("blk." + std::to_string(layer) + ".attn_q_norm.weight");
+bool has_tensor(const formats::GgufFile& file, int32_t layer, const char* name) {
+  return file.find_tensor("blk." + std::to_string(layer) + "." + name) != nullptr;
 }
 
 }  // namespace
@@ -254,18 +313,24 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   config.embedding_scale = read_scale(keys, "embedding_scale", 1);
   config.residual_scale = read_scale(keys, "residual_scale", 1);
   config.logit_divisor = read_scale(keys, "logit_scale", 1);
-  const LayerKeys layers(keys, row, n_blocks, config.d_model);
+  const int32_t n_layers = n_blocks - n_skipped;
+  const LayerKeys layers(keys, row, {n_blocks, has_tensor(file, n_layers - 1, "exp_probs_b.bias")},
+                         config.d_model);
   config.window = layers.windows.window;
   config.rope = read_rope(keys, row, layers.d_key, config.context_length, has_longrope(file));
+  const double sharpening = read_yarn_sharpening(keys, row, config.rope);
   const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
   if (!keys.status().ok()) return keys.status();
   if (!n_vocab) return n_vocab.status();
   config.n_vocab = *n_vocab;
 
-  for (int32_t i = 0; i < n_blocks - n_skipped; ++i) {
-    config.layers.push_back(layers.layer(i));
-    const bool has_none = row.may_lack_qk_norm && lacks_qk_norm(file, i);
-    config.layers.back().qk_norm = has_none ? QkNorm::none : row.qk_norm;
+  for (int32_t i = 0; i < n_layers; ++i) {
+    LayerConfig layer = layers.layer(i);
+    const bool has_none = row.may_lack_qk_norm && !has_tensor(file, i, "attn_q_norm.weight");
+    layer.qk_norm = has_none ? QkNorm::none : row.qk_norm;
+    if (layer.mixer == Mixer::mla) layer.d_rotated = config.rope.n_rot;
+    layer.attention_scale = static_cast<float>(sharpening * layer.attention_scale);
+    config.layers.push_back(layer);
   }
   return config;
 }

@@ -21,7 +21,8 @@ inline constexpr int64_t kMaxContext = int64_t{1} << 30;  // longer claims are c
 enum class NormKind : uint8_t { rms, layer };
 
 // What turns a layer's normed rows into its first branch.
-enum class Mixer : uint8_t { gqa };
+// gqa: grouped-query attention; mla: every head reads one latent and one rotated key of a position.
+enum class Mixer : uint8_t { gqa, mla };
 
 // RMS norms inside attention: none; of each head of q and k, before rotation; of the whole
 // projected q and k row, before rotation; of each head, after rotation.
@@ -52,7 +53,7 @@ enum class RopeScaling : uint8_t { none, linear, yarn, longrope };
 struct RopeConfig {
   RopeLayout layout = RopeLayout::halves;
   RopeScaling scaling = RopeScaling::none;
-  int32_t n_rot = 0;  // even; the first dims of each head, the rest pass through
+  int32_t n_rot = 0;  // even; the first dims of each head (mla: the last), the rest pass through
   double base = 10000;
   double factor = 1;            // linear, yarn: positions are stretched by it
   double original_context = 0;  // yarn, longrope: what the model was first trained on
@@ -93,6 +94,9 @@ struct LayerConfig {
   Mixer mixer = Mixer::gqa;
   int32_t n_heads = 0, n_kv_heads = 0;
   int32_t d_key = 0, d_value = 0;
+  int32_t d_latent = 0;        // mla: what is remembered of a position, beside its rotated key
+  int32_t d_rotated = 0;       // mla: dims of d_key that rotate, the last ones
+  int32_t d_query_latent = 0;  // mla: queries pass through so many values; 0: they do not
   QkNorm qk_norm = QkNorm::none;
   float attention_scale = 1;
   float qkv_limit = 0;       // projections are cut to +-limit; 0: not
@@ -109,6 +113,17 @@ struct LayerConfig {
   int32_t k_width() const noexcept { return n_kv_heads * d_key; }
   int32_t v_width() const noexcept { return n_kv_heads * d_value; }
   int32_t mixed_width() const noexcept { return n_heads * d_value; }
+  int32_t d_unrotated() const noexcept { return d_key - d_rotated; }  // mla
+
+  // What one kv head's attention multiplies with. In mla a cached value is the front of its key.
+  int32_t d_cached_key() const noexcept {
+    return mixer == Mixer::mla ? d_latent + d_rotated : d_key;
+  }
+  int32_t d_cached_value() const noexcept { return mixer == Mixer::mla ? d_latent : d_value; }
+  // Elements that are remembered of one position.
+  int32_t cached_width() const noexcept {
+    return mixer == Mixer::mla ? d_cached_key() : k_width() + v_width();
+  }
 };
 
 struct ModelConfig {

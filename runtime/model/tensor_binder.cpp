@@ -138,6 +138,8 @@ Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, 
     stack.stride_bytes = found->bytes();
     stack.n_experts = static_cast<int32_t>(tensor->dims[2]);
   }
+  if (const auto* slot = std::get_if<HeadStack Owner::*>(&row.slot))
+    owner.** slot = HeadStack{*found, found->bytes()};
   return {};
 }
 

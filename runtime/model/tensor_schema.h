@@ -24,6 +24,12 @@ enum class Dim : uint8_t {
   v_width,
   qkv_width,
   mixed_width,  // n_heads * d_value
+  d_value,
+  d_unrotated,
+  d_latent,
+  d_query_latent,
+  d_cached_key,  // d_latent + d_rotated
+  kv_b_width,    // n_heads * (d_unrotated + d_value)
   d_ff,
   d_ff_twice,  // gate and up in one tensor
   d_ff_shared,
@@ -38,6 +44,11 @@ enum class Part : uint8_t {
   sinks,
   split_qkv,
   fused_qkv,
+  latent,           // latent attention, and of it:
+  direct_query,     //   queries from the input,
+  latent_query,     //   or from a latent of their own;
+  split_latent_kv,  //   the latent's keys and values in tensors of their own,
+  fused_latent_kv,  //   or in one
   head_qk_norm,
   row_qk_norm,
   ffn_norm,
@@ -55,7 +66,7 @@ enum class Presence : uint8_t { required, optional };
 
 // A layer's tensors as files may hold them, before fused ones are cut into rows.
 struct LayerTensors : LayerWeights {
-  Linear qkv;
+  Linear qkv, kv_b;
   ExpertStack gate_up;
 };
 
@@ -69,7 +80,7 @@ struct BiasOf {
 template <class Owner>
 using Slot = std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>,
                           const float * Owner::*, Norm Owner::*, BiasOf<Owner, Norm>,
-                          ExpertStack Owner::*, BiasOf<Owner, ExpertStack>>;
+                          ExpertStack Owner::*, BiasOf<Owner, ExpertStack>, HeadStack Owner::*>;
 
 template <class Owner>
 struct TensorRow {

@@ -21,10 +21,21 @@ Work norm_work(const Norm& norm, int64_t d_model) noexcept {
   return vector_work(norm.weight, d_model) + vector_work(norm.bias, d_model);
 }
 
+Work heads_work(const HeadStack& stack, const LayerConfig& config) noexcept {
+  return static_cast<uint64_t>(config.n_heads) * matrix_work(stack.first);
+}
+
+Work latent_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
+  return linear_work(layer.q_a) + vector_work(layer.q_a_norm, config.d_query_latent) +
+         linear_work(layer.kv_a) + vector_work(layer.kv_a_norm, config.d_latent) +
+         heads_work(layer.k_b, config) + heads_work(layer.k_b_transposed, config) +
+         heads_work(layer.v_b, config);
+}
+
 Work attention_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
   const bool is_per_head = config.qk_norm != QkNorm::row_before_rope;
   return linear_work(layer.q) + linear_work(layer.k) + linear_work(layer.v) +
-         linear_work(layer.attn_output) +
+         linear_work(layer.attn_output) + latent_work(config, layer) +
          vector_work(layer.q_norm, is_per_head ? config.d_key : config.q_width()) +
          vector_work(layer.k_norm, is_per_head ? config.d_key : config.k_width()) +
          vector_work(layer.sinks, config.n_heads);
@@ -58,8 +69,10 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
     work.body = work.body + norm_work(tensors.attn_norm, config.d_model) +
                 attention_work(layer, tensors) + norm_work(tensors.ffn_norm, config.d_model) +
                 ffn_work(layer, tensors, config.d_model);
-    const auto cached = static_cast<uint64_t>(layer.k_width() + layer.v_width());
-    const auto multiplied = static_cast<uint64_t>(layer.q_width() + layer.mixed_width());
+    const auto cached = static_cast<uint64_t>(layer.cached_width());
+    const uint64_t multiplied =
+        static_cast<uint64_t>(layer.n_heads) *
+        static_cast<uint64_t>(layer.d_cached_key() + layer.d_cached_value());
     Work& position = layer.is_windowed ? work.windowed_position : work.position;
     position = position + Work{cached * cache_element_bytes, 2 * multiplied};
   }

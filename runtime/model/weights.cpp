@@ -26,6 +26,12 @@ Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
   dims.set(Dim::v_width, layer.v_width());
   dims.set(Dim::qkv_width, layer.q_width() + layer.k_width() + layer.v_width());
   dims.set(Dim::mixed_width, layer.mixed_width());
+  dims.set(Dim::d_value, layer.d_value);
+  dims.set(Dim::d_unrotated, layer.d_unrotated());
+  dims.set(Dim::d_latent, layer.d_latent);
+  dims.set(Dim::d_query_latent, layer.d_query_latent);
+  dims.set(Dim::d_cached_key, layer.d_cached_key());
+  dims.set(Dim::kv_b_width, int64_t{layer.n_heads} * (layer.d_unrotated() + layer.d_value));
   dims.set(Dim::d_ff, layer.d_ff);
   dims.set(Dim::d_ff_shared, layer.d_ff_shared);
   dims.set(Dim::n_experts, layer.router.n_experts);
@@ -40,6 +46,9 @@ class Parts {
       : layer_(layer),
         norm_(norm),
         is_moe_(layer.is_moe()),
+        is_latent_(layer.mixer == Mixer::mla),
+        is_fused_latent_kv_(binder.has(prefix + "attn_kv_b.weight")),
+        is_direct_query_(binder.has(prefix + "attn_q.weight") || layer.d_query_latent == 0),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
         is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
         is_shared_(layer.shared != SharedExpert::none ||
@@ -58,9 +67,19 @@ class Parts {
       case Part::sinks:
         return layer_.has_sinks;
       case Part::split_qkv:
-        return !is_fused_qkv_;
+        return !is_latent_ && !is_fused_qkv_;
       case Part::fused_qkv:
-        return is_fused_qkv_;
+        return !is_latent_ && is_fused_qkv_;
+      case Part::latent:
+        return is_latent_;
+      case Part::direct_query:
+        return is_latent_ && is_direct_query_;
+      case Part::latent_query:
+        return is_latent_ && !is_direct_query_;
+      case Part::split_latent_kv:
+        return is_latent_ && !is_fused_latent_kv_;
+      case Part::fused_latent_kv:
+        return is_latent_ && is_fused_latent_kv_;
       case Part::head_qk_norm:
         return layer_.qk_norm == QkNorm::head_before_rope ||
                layer_.qk_norm == QkNorm::head_after_rope;
@@ -101,7 +120,8 @@ class Parts {
  private:
   const LayerConfig& layer_;
   NormKind norm_;
-  bool is_moe_, is_fused_qkv_, is_fused_gate_up_, is_shared_;
+  bool is_moe_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_qkv_, is_fused_gate_up_,
+      is_shared_;
   Part ffn_norm_;  // the name that it has here
 };
 
@@ -114,13 +134,21 @@ Linear rows_of(const Linear& from, int32_t first, int32_t n) {
   return out;
 }
 
-// Fused tensors hold their parts' rows one behind another: q, k, v; gate, up.
+// Fused tensors hold their parts' rows one behind another: q, k, v; gate, up; of each head k, v.
 void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
   if (tensors.qkv.weight.data) {
     const int32_t q = layer.q_width(), k = layer.k_width();
     tensors.q = rows_of(tensors.qkv, 0, q);
     tensors.k = rows_of(tensors.qkv, q, k);
     tensors.v = rows_of(tensors.qkv, q + k, layer.v_width());
+  }
+  if (tensors.kv_b.weight.data) {
+    const int32_t n_keys = layer.d_unrotated();
+    const Linear keys = rows_of(tensors.kv_b, 0, n_keys);
+    const Linear values = rows_of(tensors.kv_b, n_keys, layer.d_value);
+    const size_t stride_bytes = keys.weight.bytes() + values.weight.bytes();
+    tensors.k_b_transposed = {keys.weight, stride_bytes};
+    tensors.v_b = {values.weight, stride_bytes};
   }
   if (tensors.gate_up.n_experts > 0) {
     tensors.gate = tensors.up = tensors.gate_up;
@@ -147,6 +175,7 @@ Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, La
   }
   layer.d_ff = static_cast<int32_t>(dims.get(Dim::d_ff));
   layer.d_ff_shared = static_cast<int32_t>(dims.get(Dim::d_ff_shared));
+  if (parts.has(Part::direct_query)) layer.d_query_latent = 0;
   if (!parts.has(Part::dense) && !parts.has(Part::shared))
     layer.shared = SharedExpert::none;
   else

@@ -46,12 +46,34 @@ struct Norm {
   const float* bias = nullptr;    // [d_model]
 };
 
+// The same matrix of every head.
+struct HeadStack {
+  quant::Matrix first;      // head 0
+  size_t stride_bytes = 0;  // from head to head
+
+  quant::Matrix head(int32_t index) const noexcept {
+    quant::Matrix one = first;
+    one.data += stride_bytes * static_cast<size_t>(index);
+    return one;
+  }
+};
+
 struct LayerWeights {
   Norm attn_norm;
   Linear q, k, v, attn_output;
   const float* q_norm = nullptr;  // [d_key] or [q_width]
   const float* k_norm = nullptr;  // [d_key] or [k_width]
   const float* sinks = nullptr;   // [n_heads]
+
+  // Latent attention (mla). q is behind q_a where that is there.
+  Linear q_a;                        // [d_query_latent][d_model]
+  const float* q_a_norm = nullptr;   // [d_query_latent]
+  Linear kv_a;                       // [d_latent + d_rotated][d_model]
+  const float* kv_a_norm = nullptr;  // [d_latent]
+  // One of the two: of a file's own, or inside attn_kv_b, where it lies the other way around.
+  HeadStack k_b;             // [d_latent][d_unrotated]
+  HeadStack k_b_transposed;  // [d_unrotated][d_latent]
+  HeadStack v_b;             // [d_value][d_latent]
 
   Norm ffn_norm;
   const float* router = nullptr;          // [n_experts][d_model]

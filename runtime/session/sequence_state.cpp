@@ -20,10 +20,11 @@ void SequenceState::lay_out(const ModelConfig& config, int32_t capacity, size_t 
     const auto n = static_cast<size_t>(capacity) * element_bytes;  // widths are below 2^28
     LayerCache cache;
     cache.n_kv_heads = layer.n_kv_heads;
-    cache.d_key = layer.d_key;
-    cache.d_value = layer.d_value;
-    cache.keys = arena.take<std::byte>(n * static_cast<size_t>(layer.k_width()));
-    cache.values = arena.take<std::byte>(n * static_cast<size_t>(layer.v_width()));
+    cache.d_key = layer.d_cached_key();
+    cache.d_value = layer.mixer == Mixer::mla ? 0 : layer.d_value;
+    const auto n_heads = static_cast<size_t>(layer.n_kv_heads);
+    cache.keys = arena.take<std::byte>(n * n_heads * static_cast<size_t>(cache.d_key));
+    cache.values = arena.take<std::byte>(n * n_heads * static_cast<size_t>(cache.d_value));
     if (layers) layers->push_back(cache);
   }
 }
@@ -72,6 +73,7 @@ quant::CacheView SequenceState::keys(int layer, int kv_head) const noexcept {
 
 quant::CacheView SequenceState::values(int layer, int kv_head) const noexcept {
   const LayerCache& cache = layers_[static_cast<size_t>(layer)];
+  if (cache.d_value == 0) return keys(layer, kv_head);
   return {cache.values + index(kv_head, 0, cache.d_value) * element_bytes(),
           static_cast<size_t>(cache.d_value), type_ == CacheType::f16};
 }
@@ -89,7 +91,8 @@ void SequenceState::store(const quant::KernelSet& kernels, int layer, int kv_hea
   assert(position >= 0 && position < capacity_);
   const LayerCache& cache = layers_[static_cast<size_t>(layer)];
   put(kernels, cache.keys, index(kv_head, position, cache.d_key), key, cache.d_key);
-  put(kernels, cache.values, index(kv_head, position, cache.d_value), value, cache.d_value);
+  if (cache.d_value > 0)
+    put(kernels, cache.values, index(kv_head, position, cache.d_value), value, cache.d_value);
 }
 
 void SequenceState::copy_from(const SequenceState& other) noexcept {

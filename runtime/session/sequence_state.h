@@ -33,7 +33,8 @@ class SequenceState {
   // Views for attention: element (position, d) at data[position * stride + d].
   quant::CacheView keys(int layer, int kv_head) const noexcept;
   quant::CacheView values(int layer, int kv_head) const noexcept;
-  // Stores one position's vectors of one kv head; does not move n_positions().
+  // Stores one position's vectors of one kv head; does not move n_positions(). In latent attention
+  // a value is the front of its key, and `value` is not read.
   void store(const quant::KernelSet& kernels, int layer, int kv_head, int32_t position,
              const float* key, const float* value) noexcept;
   // REQUIRES: n_positions() + n <= capacity().
@@ -54,7 +55,8 @@ class SequenceState {
   struct LayerCache {
     std::byte* keys = nullptr;
     std::byte* values = nullptr;
-    int32_t n_kv_heads = 0, d_key = 0, d_value = 0;
+    int32_t n_kv_heads = 0, d_key = 0;
+    int32_t d_value = 0;  // 0: values are the fronts of keys
   };
   // One cache a layer into `layers`, unless that is null.
   static void lay_out(const ModelConfig& config, int32_t capacity, size_t element_bytes,
