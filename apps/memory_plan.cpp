@@ -20,6 +20,7 @@ std::string attention_text(const runtime::ModelConfig& config, const LayerConfig
     const bool slides = config.window.kind == runtime::WindowKind::sliding;
     all += (slides ? ", window " : ", chunks of ") + std::to_string(config.window.width);
   }
+  if (!layer.rotates) all += ", no rotation";
   if (layer.has_sinks) all += ", sinks";
   return all;
 }

@@ -10,7 +10,6 @@
 
 using namespace larder;
 using namespace larder::tests;
-using runtime::WindowKind;
 
 namespace {
 
@@ -54,19 +53,7 @@ std::vector<bool> windowed_layers(const GgufBuilder& file) {
 TEST_CASE("behaviour catalogue: the unchanged files open and answer") {
   check({"tiny gpt-oss", tiny_model(tiny_gpt_oss())});
   check({"tiny phimoe", tiny_model(tiny_phimoe())});
-}
-
-TEST_CASE("behaviour catalogue: what a window shows") {
-  const runtime::Window slides{WindowKind::sliding, 4}, chunks{WindowKind::chunked, 4}, all;
-  CHECK(slides.first_visible(3) == 0);
-  CHECK(slides.first_visible(4) == 1);
-  CHECK(slides.n_visible(2) == 3);
-  CHECK(slides.n_visible(9) == 4);
-  CHECK(chunks.first_visible(3) == 0);
-  CHECK(chunks.first_visible(4) == 4);
-  CHECK(chunks.first_visible(7) == 4);
-  CHECK(all.first_visible(9) == 0);
-  CHECK(runtime::Window{WindowKind::sliding, INT32_MAX}.first_visible(INT32_MAX) == 1);
+  check({"tiny llama4", tiny_model(tiny_llama4())});
 }
 
 TEST_CASE("behaviour catalogue: which layers have a window") {
@@ -84,6 +71,29 @@ TEST_CASE("behaviour catalogue: which layers have a window") {
   CHECK(windowed_layers(file) == std::vector<bool>{false, true, true, false});
   file.key(kWidth) = key_u32(kWidth, 0);
   CHECK(windowed_layers(file) == std::vector<bool>(4, false));
+}
+
+TEST_CASE("behaviour catalogue: layers without a window may know no positions") {
+  TinyShape shape = tiny_llama4();
+  shape.n_layers = 4;
+  const auto layers = [&] {
+    const OpenedModel opened = open_model(tiny_model(shape));
+    REQUIRE_MESSAGE(opened.model.ok(), opened.model.status().to_string());
+    return (*opened.model)->config();
+  };
+  const runtime::ModelConfig config = layers();
+  CHECK(config.window.width == 8192);
+  for (size_t i = 0; i < 4; ++i) {
+    const bool rotates = i < 3;
+    CHECK(config.layers[i].is_windowed == rotates);
+    CHECK(config.layers[i].rotates == rotates);
+    CHECK((config.layers[i].temperature_span > 0) == !rotates);
+    CHECK((config.layers[i].qk_norm == runtime::QkNorm::unit_after_rope) == rotates);
+  }
+  shape.window = 64;
+  CHECK(layers().window.width == 64);
+  shape.n_experts = 128;
+  CHECK(layers().layers[0].qk_norm == runtime::QkNorm::none);
 }
 
 TEST_CASE("behaviour catalogue: malformed windows") {

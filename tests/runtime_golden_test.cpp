@@ -28,6 +28,7 @@ const char* const kCases[] = {"mixtral",
                               "phimoe",
                               "phimoe-256",
                               "dbrx",
+                              "llama4",
                               "deepseek-v2",
                               "deepseek-v2-lite",
                               "deepseek-v2-lite-legacy",
@@ -43,7 +44,7 @@ const char* const kCases[] = {"mixtral",
                               "ernie4_5-moe",
                               "hunyuan-moe",
                               "minimax-m2"};
-constexpr size_t kCasesInEveryWay = 17;
+constexpr size_t kCasesInEveryWay = 18;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
 struct Way {

@@ -84,7 +84,9 @@ Expected expect(const RouterConfig& config, const std::vector<float>& logits,
   double sum = 0;
   for (const int e : out.experts) {
     const double value = p[static_cast<size_t>(e)];
-    out.weights.push_back(config.gate == RouterGate::softmax_selected ? std::exp(value) : value);
+    out.weights.push_back(config.gate == RouterGate::softmax_selected   ? std::exp(value)
+                          : config.gate == RouterGate::sigmoid_selected ? 1 / (1 + std::exp(-value))
+                                                                        : value);
     sum += out.weights.back();
   }
   const bool divides = config.renormalises || config.gate == RouterGate::softmax_selected;
@@ -110,9 +112,9 @@ TEST_CASE("router: every combination of gate, groups, bias and normalisation fol
   for_each_isa([&](const quant::KernelSet& kernels) {
     for (int trial = 0; trial < 400; ++trial) {
       RouterConfig config;
-      config.gate = static_cast<RouterGate>(trial % 3);
+      config.gate = static_cast<RouterGate>(trial % 4);
       config.group_score = trial % 2 ? GroupScore::max : GroupScore::top2_sum;
-      config.n_experts = trial % 4 == 0 ? 128 : 24;
+      config.n_experts = trial % 6 == 0 ? 128 : 24;
       config.n_groups = (trial / 3) % 2 ? 4 : 1;
       config.n_active_groups = config.n_groups == 4 ? 2 : 1;
       config.n_active = 1 + trial % 8;

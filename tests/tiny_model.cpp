@@ -185,6 +185,8 @@ TinyShape tiny_phimoe() {
       .architecture = "phimoe", .has_qk_norm = false, .has_biases = true, .has_norm_biases = true};
 }
 
+TinyShape tiny_llama4() { return {.architecture = "llama4", .has_qk_norm = false}; }
+
 OpenedModel open_model(const GgufBuilder& builder) {
   auto bytes = std::make_unique<Bytes>(builder.build());
   auto file =

@@ -28,6 +28,7 @@ TinyShape tiny_mixtral();
 TinyShape tiny_dense();
 TinyShape tiny_gpt_oss();
 TinyShape tiny_phimoe();
+TinyShape tiny_llama4();
 
 // A file's bytes and the model that was made of them.
 struct OpenedModel {

@@ -1,5 +1,7 @@
 #include "runtime/forward/attention_gqa.h"
 
+#include <cmath>
+
 namespace larder::runtime {
 namespace {
 
@@ -7,7 +9,7 @@ namespace {
 struct Heads {
   float* x;  // [n][width]
   int32_t n, width;
-  const float* norm;  // [width] or [n * width]
+  const float* norm;  // [width] or [n * width], or null: ones
 };
 
 void norm_and_rotate(const LayerStep& layer, int64_t row, const Heads& heads) noexcept {
@@ -26,8 +28,9 @@ void norm_and_rotate(const LayerStep& layer, int64_t row, const Heads& heads) no
     float* head = heads.x + int64_t{h} * heads.width;
     if (layer.config.qk_norm == QkNorm::head_before_rope)
       kernels.rms_norm(head, heads.norm, epsilon, heads.width, head);
-    rotate(head, cos, sin, rope.n_rot);
-    if (layer.config.qk_norm == QkNorm::head_after_rope)
+    if (layer.config.rotates) rotate(head, cos, sin, rope.n_rot);
+    if (layer.config.qk_norm == QkNorm::head_after_rope ||
+        layer.config.qk_norm == QkNorm::unit_after_rope)
       kernels.rms_norm(head, heads.norm, epsilon, heads.width, head);
   }
 }
@@ -54,6 +57,9 @@ void finish_row(const LayerStep& layer, int64_t row) noexcept {
   finish_projection(layer, layer.weights.k, k);
   finish_projection(layer, layer.weights.v, v);
   norm_and_rotate(layer, row, {q, config.n_heads, config.d_key, layer.weights.q_norm});
+  if (config.temperature_span > 0)
+    layer.pass.vector().scale(q, query_growth(config.temperature_span, pass.position_of(row)),
+                              config.q_width());
   norm_and_rotate(layer, row, {k, config.n_kv_heads, config.d_key, layer.weights.k_norm});
   for (int32_t h = 0; h < config.n_kv_heads; ++h)
     pass.sequence_of(row).store(pass.kernels, layer.index, h, pass.position_of(row),
@@ -84,6 +90,10 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
 }
 
 }  // namespace
+
+float query_growth(int32_t span, int32_t position) noexcept {
+  return static_cast<float>(1 + 0.1 * std::log1p((int64_t{position} + 1) / span));
+}
 
 ActivationForms gqa_input_forms(const LayerStep& layer) noexcept {
   const LayerWeights& w = layer.weights;

@@ -30,8 +30,14 @@ void activate(const LayerStep& layer, const ActivationBuffer& hidden, const floa
 
 void activate_slot(const LayerStep& layer, int64_t slot, ActivationForms forms) noexcept {
   const Workspace& space = layer.pass.space;
-  const int32_t expert = space.experts[space.choice_of[slot]];
+  const int32_t choice = space.choice_of[slot], expert = space.experts[choice];
   float* up = space.up + static_cast<size_t>(slot) * space.hidden.stride();
+  if (layer.config.router.weighs_input) {
+    // gate and up are linear: weighing what they give is weighing what they read
+    const quant::VectorKernels& kernels = layer.pass.vector();
+    kernels.scale(space.hidden.row(slot), space.weights[choice], layer.config.d_ff);
+    kernels.scale(up, space.weights[choice], layer.config.d_ff);
+  }
   add_bias(layer.pass, layer.weights.gate, expert, space.hidden.row(slot));
   add_bias(layer.pass, layer.weights.up, expert, up);
   activate(layer, space.hidden, up, slot, layer.config.d_ff, forms);
@@ -65,7 +71,7 @@ void add_results(const LayerStep& layer, int64_t row) noexcept {
   std::fill_n(sum, d_model, 0.0f);
   for (int32_t i = 0; i < n_active; ++i) {
     const int64_t choice = row * n_active + i;
-    const float weight = space.weights[choice];
+    const float weight = layer.config.router.weighs_input ? 1 : space.weights[choice];
     kernels.add_scaled(sum, weight, space.down + int64_t{space.slot_of[choice]} * d_model, d_model);
     if (const float* bias = layer.weights.down.bias_of(space.experts[choice]))
       kernels.add_scaled(sum, weight, bias, d_model);

@@ -80,9 +80,9 @@ void route(const RouterConfig& config, const quant::VectorKernels& kernels,
   kernels.top_k(scores, n, n_active, args.experts);
 
   for (int32_t i = 0; i < n_active; ++i) args.weights[i] = probabilities[args.experts[i]];
-  if (config.gate == RouterGate::softmax_selected)
-    kernels.softmax(args.weights, n_active);
-  else if (config.renormalises)
+  if (config.gate == RouterGate::softmax_selected) kernels.softmax(args.weights, n_active);
+  if (config.gate == RouterGate::sigmoid_selected) kernels.sigmoid(args.weights, n_active);
+  if (config.gate != RouterGate::softmax_selected && config.renormalises)
     renormalise(args.weights, n_active);
   scale_weights(config, args);
 }

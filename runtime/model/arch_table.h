@@ -18,22 +18,26 @@ struct ArchRow {
   // What rope.scaling.yarn_log_multiplier is for: attention's scale, or cos and sin.
   bool yarn_scales_attention = false;
   QkNorm qk_norm = QkNorm::none;
-  bool may_lack_qk_norm = false;  // models of both kinds exist
+  bool may_lack_qk_norm = false;        // models of both kinds exist
+  int32_t experts_without_qk_norm = 0;  // a model of so many has none
   NormKind norm = NormKind::rms;
   std::string_view norm_epsilon_key = "attention.layer_norm_rms_epsilon";
   bool rounds_yarn_bounds = true;
   double longrope_multiplier = 0;  // of cos and sin, where the file has LongRoPE's factors
 
   WindowKind window = WindowKind::none;
-  int32_t window_period =
-      0;  // of so many layers the last sees everything, if the file says no else
+  int32_t window_width = 0;   // where attention.sliding_window is absent; 0: it is required
+  int32_t window_period = 0;  // where there is no pattern: of so many layers the last has no window
   bool has_sinks = false;
+  bool rotates_all = true;       // else layers that see everything do not rotate
+  int32_t temperature_span = 0;  // of layers that do not rotate
 
   Experts experts = Experts::never;
   std::string_view expert_width_key = "expert_feed_forward_length";
   RouterGate gate = RouterGate::softmax;  // where expert_gating_func is absent
   RouterGate biased_gate = gate;          // the same where experts have selection biases
   bool renormalises = true;               // where expert_weights_norm is absent
+  bool weighs_input = false;
   Activation activation = Activation::swiglu;
 };
 

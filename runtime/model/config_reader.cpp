@@ -63,6 +63,7 @@ RouterConfig read_router(ArchKeys& keys, const ArchRow& row, bool has_selection_
   if (router.gate == RouterGate::sparsemixer && router.n_active != kSparsemixerExperts)
     keys.refuse("expert_used_count", "must be 2 for this router");
   router.renormalises = keys.boolean("expert_weights_norm", row.renormalises);
+  router.weighs_input = row.weighs_input;
   router.scale = read_scale(keys, "expert_weights_scale", 1);
   read_groups(keys, router);
   if (router.gate == RouterGate::sparsemixer && router.n_groups > 1)
@@ -205,7 +206,8 @@ struct Blocks {
 // Everything of a model's layers, each value read once for all of them.
 struct LayerKeys {
   LayerKeys(ArchKeys& keys, const ArchRow& row, const Blocks& blocks, int32_t d_model)
-      : mixer(row.mixer),
+      : row(row),
+        mixer(row.mixer),
         latent(keys, row),
         heads(read_heads(keys, blocks.n)),
         dense_widths(keys.per_layer(
@@ -225,8 +227,6 @@ struct LayerKeys {
     attention_scale = read_scale(keys, "attention.scale",
                                  static_cast<float>(1 / std::sqrt(static_cast<double>(d_key))));
     qkv_limit = read_scale(keys, "attention.clamp_kqv", 0);
-    has_sinks = row.has_sinks;
-    activation = row.activation;
     if (mixer == Mixer::mla && qkv_limit != 0)
       keys.refuse("attention.clamp_kqv", "is not supported for latent attention");
   }
@@ -244,8 +244,10 @@ struct LayerKeys {
     layer.attention_scale = attention_scale;
     layer.qkv_limit = qkv_limit;
     layer.is_windowed = windows.is_windowed[at];
-    layer.has_sinks = has_sinks;
-    layer.activation = activation;
+    layer.has_sinks = row.has_sinks;
+    layer.activation = row.activation;
+    layer.rotates = row.rotates_all || layer.is_windowed || !windows.has_any();
+    if (!layer.rotates) layer.temperature_span = row.temperature_span;
     if (index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
     if (layer.is_moe())
       layer.d_ff = expert_widths[at];
@@ -255,6 +257,7 @@ struct LayerKeys {
     return layer;
   }
 
+  const ArchRow& row;
   Mixer mixer;
   LatentWidths latent;
   HeadCounts heads;
@@ -264,8 +267,6 @@ struct LayerKeys {
   int32_t n_dense, moe_step, d_key, d_value;
   bool shares = false;
   float attention_scale = 1, qkv_limit = 0;
-  bool has_sinks = false;
-  Activation activation = Activation::swiglu;
 };
 
 bool has_longrope(const formats::GgufFile& file) {
@@ -326,7 +327,10 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
 
   for (int32_t i = 0; i < n_layers; ++i) {
     LayerConfig layer = layers.layer(i);
-    const bool has_none = row.may_lack_qk_norm && !has_tensor(file, i, "attn_q_norm.weight");
+    const bool has_none =
+        row.qk_norm == QkNorm::unit_after_rope
+            ? !layer.rotates || layers.router.n_experts == row.experts_without_qk_norm
+            : row.may_lack_qk_norm && !has_tensor(file, i, "attn_q_norm.weight");
     layer.qk_norm = has_none ? QkNorm::none : row.qk_norm;
     if (layer.mixer == Mixer::mla) layer.d_rotated = config.rope.n_rot;
     layer.attention_scale = static_cast<float>(sharpening * layer.attention_scale);

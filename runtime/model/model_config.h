@@ -25,8 +25,14 @@ enum class NormKind : uint8_t { rms, layer };
 enum class Mixer : uint8_t { gqa, mla };
 
 // RMS norms inside attention: none; of each head of q and k, before rotation; of the whole
-// projected q and k row, before rotation; of each head, after rotation.
-enum class QkNorm : uint8_t { none, head_before_rope, row_before_rope, head_after_rope };
+// projected q and k row, before rotation; of each head, after rotation; the same without weights.
+enum class QkNorm : uint8_t {
+  none,
+  head_before_rope,
+  row_before_rope,
+  head_after_rope,
+  unit_after_rope
+};
 
 // Which dims rotate together: (2i, 2i + 1), or (i, i + n_rot / 2).
 enum class RopeLayout : uint8_t { adjacent, halves };
@@ -64,8 +70,15 @@ struct RopeConfig {
 };
 
 // How router logits become probabilities: over all experts, each by itself, (softmax_selected) over
-// the logits of the chosen experts, or (sparsemixer) each of two over the experts near to it.
-enum class RouterGate : uint8_t { softmax, sigmoid, softmax_selected, sparsemixer };
+// the logits of the chosen experts, (sigmoid_selected) each by itself behind a choice by logits, or
+// (sparsemixer) each of two over the experts near to it.
+enum class RouterGate : uint8_t {
+  softmax,
+  sigmoid,
+  softmax_selected,
+  sigmoid_selected,
+  sparsemixer
+};
 
 inline constexpr int32_t kSparsemixerExperts = 2;  // what that gate chooses
 
@@ -79,8 +92,9 @@ struct RouterConfig {
   int32_t n_active = 0;
   int32_t n_groups = 1;  // equal runs of neighbouring experts
   int32_t n_active_groups = 1;
-  bool renormalises = true;  // weights of the chosen sum to one
-  float scale = 1;           // of the weights, last
+  bool renormalises = true;   // weights of the chosen sum to one
+  float scale = 1;            // of the weights, last
+  bool weighs_input = false;  // weights multiply what experts read, not what they answer
 };
 
 // Of gate and up: silu(gate) * up, or gpt-oss's form with both cut to a limit.
@@ -99,6 +113,9 @@ struct LayerConfig {
   int32_t d_query_latent = 0;  // mla: queries pass through so many values; 0: they do not
   QkNorm qk_norm = QkNorm::none;
   float attention_scale = 1;
+  bool rotates = true;  // else q and k know no positions
+  // Queries are multiplied by 1 + 0.1 ln(1 + n) behind n whole spans of the sequence; 0: not.
+  int32_t temperature_span = 0;
   float qkv_limit = 0;       // projections are cut to +-limit; 0: not
   bool is_windowed = false;  // sees what the model's window shows; else every earlier position
   bool has_sinks = false;    // a logit a head that takes its share of attention and adds no value

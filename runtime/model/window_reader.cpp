@@ -1,5 +1,7 @@
 #include "runtime/model/window_reader.h"
 
+#include <optional>
+
 namespace larder::runtime {
 namespace {
 
@@ -21,7 +23,9 @@ std::vector<bool> read_pattern(ArchKeys& keys, int32_t period, int32_t n_blocks)
 LayerWindows read_windows(ArchKeys& keys, const ArchRow& row, int32_t n_blocks) {
   LayerWindows windows{{}, std::vector<bool>(static_cast<size_t>(n_blocks))};
   if (row.window == WindowKind::none) return windows;
-  const auto width = static_cast<int32_t>(keys.integer(kWidthKey, {0, kMaxContext}));
+  const std::optional<int64_t> fallback =
+      row.window_width > 0 ? std::optional<int64_t>(row.window_width) : std::nullopt;
+  const auto width = static_cast<int32_t>(keys.integer(kWidthKey, {0, kMaxContext}, fallback));
   if (width == 0) return windows;
   windows.window = {row.window, width};
   windows.is_windowed = read_pattern(keys, row.window_period, n_blocks);

@@ -11,6 +11,7 @@ namespace larder::runtime {
 struct LayerWindows {
   Window window;
   std::vector<bool> is_windowed;  // [n_blocks]
+  bool has_any() const noexcept { return window.kind != WindowKind::none; }
 };
 
 LayerWindows read_windows(ArchKeys& keys, const ArchRow& row, int32_t n_blocks);
