@@ -206,6 +206,9 @@ TEST_CASE("tokenizer: what ends a generation") {
   builder.add("<|return|>", kControl);
   builder.add("<|call|>", kControl);
   CHECK_FALSE(created(builder.file())->is_end_of_generation(end));
+  GgufBuilder named = builder.file();
+  named.keys.push_back(key_u32("tokenizer.ggml.eot_token_id", static_cast<uint32_t>(end)));
+  CHECK_FALSE(created(named)->is_end_of_generation(end));
 }
 
 TEST_CASE("tokenizer: ids and flags where the file says nothing") {

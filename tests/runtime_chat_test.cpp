@@ -129,6 +129,7 @@ TEST_CASE("thinking: channels of control tokens, with their frames dropped") {
               "<|message|>b<|end|><|start|>assistant<|channel|>analysis<|message|>c<|end|>"
               "<|start|>assistant<|channel|>final<|message|>d",
               "ac", "bd");
+  check_split(sign, false, "<|channel|>analysis<|message|>cut off", "cut off", "");
 }
 
 TEST_CASE("thinking: the marks of other families") {

@@ -90,10 +90,6 @@ Status Tokenizer::Vocabulary::find_ends_of_generation(const TokenizerMetadata& m
     if (id != kNoToken) ends_generation.push_back(id);
   };
   for (const std::string_view text : kEndTexts) add(tokens.find(text));
-  // In the harmony format <|end|> ends a message and another follows in the same turn.
-  if (tokens.find("<|return|>") != kNoToken && tokens.find("<|call|>") != kNoToken) {
-    std::erase(ends_generation, tokens.find("<|end|>"));
-  }
   add(eos);
   for (const std::string_view key : kEndKeys) {
     const Result<TokenId> id = metadata.token_id(key, tokens.size());
@@ -104,6 +100,11 @@ Status Tokenizer::Vocabulary::find_ends_of_generation(const TokenizerMetadata& m
       metadata.token_ids("tokenizer.ggml.eos_token_ids", tokens.size());
   if (!more.ok()) return more.status();
   for (const TokenId id : *more) add(id);
+  // In the harmony format <|end|> ends a message and another follows in the same turn, whatever
+  // role a file's keys give it.
+  if (tokens.find("<|return|>") != kNoToken && tokens.find("<|call|>") != kNoToken) {
+    std::erase(ends_generation, tokens.find("<|end|>"));
+  }
   std::sort(ends_generation.begin(), ends_generation.end());
   ends_generation.erase(std::unique(ends_generation.begin(), ends_generation.end()),
                         ends_generation.end());
