@@ -13,8 +13,14 @@ using runtime::LayerConfig;
 
 std::string attention_text(const runtime::ModelConfig& config, const LayerConfig& layer) {
   char text[120];
-  std::snprintf(text, sizeof text, "attention %d heads, %d kv heads of %d/%d", layer.n_heads,
-                layer.n_kv_heads, layer.d_key, layer.d_value);
+  if (layer.mixer == runtime::Mixer::mla) {
+    std::snprintf(text, sizeof text,
+                  "attention %d heads of %d/%d over a latent of %d and a key of %d", layer.n_heads,
+                  layer.d_key, layer.d_value, layer.d_latent, layer.d_rotated);
+  } else {
+    std::snprintf(text, sizeof text, "attention %d heads, %d kv heads of %d/%d", layer.n_heads,
+                  layer.n_kv_heads, layer.d_key, layer.d_value);
+  }
   std::string all = text;
   if (layer.is_windowed) {
     const bool slides = config.window.kind == runtime::WindowKind::sliding;

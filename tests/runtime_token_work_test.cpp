@@ -140,6 +140,36 @@ TEST_CASE("token work: a dense layer is its one expert") {
   CHECK(work.body.ops == 2 * (kAttentionWeights + 3 * 512 * 256));
 }
 
+TEST_CASE("token work: latent attention reads its latent's matrices and one key a position") {
+  LayerConfig config = attention_config();
+  config.mixer = Mixer::mla;
+  config.n_kv_heads = 1;
+  config.d_latent = 128;
+  config.d_rotated = 32;
+  config.d_query_latent = 96;
+  LayerWeights layer;
+  layer.q_a.weight = matrix(quant::Format::q8_0, 96, kModel);
+  layer.q.weight = matrix(quant::Format::q8_0, kHeads * kHead, 96);
+  layer.kv_a.weight = matrix(quant::Format::q8_0, 128 + 32, kModel);
+  layer.attn_output.weight = matrix(quant::Format::q8_0, kModel, kHeads * kHead);
+  layer.q_a_norm = layer.kv_a_norm = kFloats;
+  layer.v_b.first = matrix(quant::Format::q8_0, kHead, 128);
+  LayerWeights legacy = layer;
+  layer.k_b.first = matrix(quant::Format::q8_0, 128, 32);
+  legacy.k_b_transposed.first = matrix(quant::Format::q8_0, 32, 128);
+
+  constexpr uint64_t kWeights =
+      96 * 256 + 256 * 96 + 160 * 256 + 256 * 256 + 4 * (128 * 32 + 64 * 128);
+  for (const LayerWeights& weights : {layer, legacy}) {
+    const TokenWork work = token_work(model_config(config), model_weights(weights), 2);
+    CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kWeights) + (96 + 128) * 4);
+    CHECK(work.body.ops == 2 * kWeights);
+    // The value is the front of the key; four queries of 160 are multiplied, and 128 gathered.
+    CHECK(work.position.bytes == (128 + 32) * 2);
+    CHECK(work.position.ops == 2 * 4 * (160 + 128));
+  }
+}
+
 TEST_CASE("token work: attention grows with what is visible") {
   const TokenWork work =
       token_work(model_config(attention_config()), model_weights(attention_weights()), 2);
