@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/golden_case.h"
 #include "tests/model_catalogue.h"
 
 using namespace larder;
@@ -48,12 +49,45 @@ std::vector<bool> windowed_layers(const GgufBuilder& file) {
   return flags;
 }
 
+// Rows of each head from (i, i + n / 2) rotating together to (2i, 2i + 1).
+void interleave_heads(RawTensor& tensor, size_t d_head) {
+  const size_t n_rows = tensor.dims.back(), row = tensor.data.size() / n_rows;
+  const Bytes from = tensor.data;
+  for (size_t r = 0; r < n_rows; ++r) {
+    const size_t in_head = r % d_head, half = d_head / 2;
+    const size_t to = r - in_head + in_head % half * 2 + in_head / half;
+    tensor.data.replace(to * row, row, from, r * row, row);
+  }
+}
+
+std::vector<float> logits(const GgufBuilder& file) {
+  const OpenedModel opened = open_model(file);
+  REQUIRE_MESSAGE(opened.model.ok(), opened.model.status().to_string());
+  return run_tokens(*opened.model, {1, 2, 3, 250, 7}, {}).logits;
+}
+
 }  // namespace
 
 TEST_CASE("behaviour catalogue: the unchanged files open and answer") {
   check({"tiny gpt-oss", tiny_model(tiny_gpt_oss())});
   check({"tiny phimoe", tiny_model(tiny_phimoe())});
   check({"tiny llama4", tiny_model(tiny_llama4())});
+}
+
+TEST_CASE("behaviour catalogue: the two layouts of rotation are one model, rows permuted") {
+  TinyShape shape = {.architecture = "qwen2", .n_experts = 0, .has_qk_norm = false};
+  shape.has_biases = true;
+  const GgufBuilder halves = tiny_model(shape);
+  shape.architecture = "llama";
+  GgufBuilder adjacent = tiny_model(shape);
+  for (RawTensor& tensor : adjacent.tensors)
+    if (tensor.name.find("attn_q.") != std::string::npos ||
+        tensor.name.find("attn_k.") != std::string::npos)
+      interleave_heads(tensor, shape.d_head);
+
+  const std::vector<float> a = logits(halves), b = logits(adjacent);
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-4));
 }
 
 TEST_CASE("behaviour catalogue: which layers have a window") {

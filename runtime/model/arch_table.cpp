@@ -11,6 +11,7 @@ constexpr std::array kRows = {
             .rope_layout = RopeLayout::adjacent,
             .experts = Experts::optional,
             .expert_width_key = "feed_forward_length"},
+    ArchRow{.name = "qwen2"},  // biases of q, k and v are read from the file
     ArchRow{.name = "qwen3", .qk_norm = QkNorm::head_before_rope},
     ArchRow{.name = "qwen3moe", .qk_norm = QkNorm::head_before_rope, .experts = Experts::required},
     ArchRow{.name = "qwen2moe", .experts = Experts::required, .renormalises = false},
