@@ -242,7 +242,7 @@ Typed LineEditor::read(const std::string& prompt, const std::string& continuatio
     while (!is_closed()) {
       const Typed more = impl_->read_line(continuation_prompt);
       if (more.kind == Typed::Kind::end) break;
-      if (more.kind != Typed::Kind::line) return more;
+      if (more.kind != Typed::Kind::line) return {more.kind, {}, false};
       text += "\n" + more.text;
     }
     text.erase(0, kBlockMark.size());

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -15,7 +16,11 @@ namespace larder::apps {
 
 void add_model_option(CLI::App& command, std::string& model) {
   command.add_option("-m,--model", model, "GGUF file (default: the bundled model)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check([](const std::string& path) {  // an unset variable of a script
+        return path.empty() ? std::string("no file is named; leave -m out for the bundled model")
+                            : std::string();
+      });
 }
 
 void add_output_options(CLI::App& command, OutputOptions& options) {
@@ -74,6 +79,7 @@ void add_generation_options(CLI::App& command, runtime::GenerationOptions& optio
   command
       .add_option("-n,--predict,--n-predict", options.max_tokens,
                   "Tokens at most; -1 (default) until the context is full")
+      ->check(CLI::Range(-1, std::numeric_limits<int32_t>::max()).description(""))
       ->type_name("N");
   command.add_option("--stop", options.stop, "Stop before this text; may be given again")
       ->type_name("TEXT")

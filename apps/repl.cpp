@@ -9,6 +9,7 @@
 #include "apps/line_editor.h"
 #include "apps/repl_commands.h"
 #include "apps/signals.h"
+#include "formats/gguf/printable_name.h"
 
 namespace larder::apps {
 namespace {
@@ -26,16 +27,24 @@ Next answer(Conversation& conversation, const std::string& text) {
   if (is_command(text)) return run_command(conversation, text);
   const auto reason = conversation.say(text);
   if (!reason) fail(reason.status());
+  const bool is_full = reason ? *reason == runtime::StopReason::context_full
+                              : reason.status().cause() == Cause::context_full;
+  if (is_full) complain("/clear forgets this conversation and begins another");
   return Next::read_on;
+}
+
+void greet(Conversation& conversation) {
+  if (conversation.output_options().is_quiet) return;
+  const auto name = conversation.session().model().file().string("general.name");
+  if (name) std::fprintf(stderr, "%s\n", formats::printable_name(*name).c_str());
+  std::fputs("Ctrl-C stops an answer, Ctrl-D leaves, /help tells more.\n", stderr);
 }
 
 }  // namespace
 
 int run_repl(Conversation& conversation, HistoryFile history) {
   LineEditor editor(std::move(history));
-  if (!conversation.output_options().is_quiet) {
-    std::fputs("Ctrl-C stops an answer, Ctrl-D leaves, /help tells more.\n", stderr);
-  }
+  greet(conversation);
   bool was_interrupted = false;  // and nothing has been typed since
   for (;;) {
     forget_interrupt();
