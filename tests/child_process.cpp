@@ -56,6 +56,7 @@ Finished run(const std::vector<std::string>& command, const std::string& input,
     if (pipe2(ends.data(), O_CLOEXEC) != 0) return {};
   }
   const pid_t child = fork();
+  if (child < 0) return {};  // kill() would take -1 for every process there is
   if (child == 0) {
     dup2(pipes[0][0], 0);
     dup2(pipes[1][1], 1);
@@ -135,10 +136,11 @@ AtTerminal::~AtTerminal() {
     kill(child_, SIGKILL);
     waitpid(child_, nullptr, 0);
   }
-  close(terminal_);
+  if (terminal_ >= 0) close(terminal_);
 }
 
 void AtTerminal::send(const std::string& keys) {
+  if (child_ <= 0) return;
   for (size_t at = 0; at < keys.size();) {
     const ssize_t n = write(terminal_, keys.data() + at, keys.size() - at);
     if (n <= 0) return;
@@ -146,7 +148,9 @@ void AtTerminal::send(const std::string& keys) {
   }
 }
 
-void AtTerminal::send_signal(int signal) { kill(child_, signal); }
+void AtTerminal::send_signal(int signal) {
+  if (child_ > 0) kill(child_, signal);
+}
 
 bool AtTerminal::read_some(int timeout_ms) {
   pollfd wait = {terminal_, POLLIN, 0};
@@ -155,6 +159,7 @@ bool AtTerminal::read_some(int timeout_ms) {
 }
 
 bool AtTerminal::wait_for(const std::string& text) {
+  if (child_ <= 0) return false;
   const auto deadline = Clock::now() + std::chrono::seconds(20);
   for (;;) {
     const size_t at = output_.find(text, seen_);
@@ -167,6 +172,7 @@ bool AtTerminal::wait_for(const std::string& text) {
 }
 
 int AtTerminal::finish() {
+  if (child_ <= 0) return -1;
   const auto deadline = Clock::now() + std::chrono::seconds(20);
   while (Clock::now() < deadline && read_some(100)) {
   }
