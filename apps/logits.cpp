@@ -51,14 +51,24 @@ class RouteTable : public runtime::ForwardObserver {
   std::vector<int32_t> n_rows_;  // seen so far, by layer
 };
 
+std::vector<std::string> paths_of(const formats::GgufFile& model) {
+  std::vector<std::string> paths;
+  for (int i = 0; i < model.n_shards(); ++i) {
+    if (const formats::MappedFile* const shard = model.shard(i)) paths.push_back(shard->path());
+  }
+  return paths;
+}
+
 int write_logits(runtime::Session& session, const std::vector<formats::TokenId>& ids,
                  const LogitsOptions& options) {
-  Result<Output> out = Output::open(options.out);
+  std::vector<std::string> in_use = paths_of(session.model().file());
+  Result<Output> out = Output::open(options.out, in_use);
   if (!out) return fail(out.status());
   std::unique_ptr<Output> routes_output;
   std::unique_ptr<RouteTable> routes;
   if (!options.routes.empty()) {
-    Result<Output> opened = Output::open(options.routes);
+    in_use.push_back(options.out);
+    Result<Output> opened = Output::open(options.routes, in_use);
     if (!opened) return fail(opened.status());
     routes_output = std::make_unique<Output>(std::move(*opened));
     routes = std::make_unique<RouteTable>(*routes_output, session.model().config().n_layers());

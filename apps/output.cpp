@@ -1,6 +1,7 @@
 #include "apps/output.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,8 +10,25 @@
 
 namespace larder::apps {
 
-Result<Output> Output::open(const std::string& path) {
+namespace {
+
+bool is_same_regular_file(const std::string& a, const std::string& b) {
+  struct stat of_a {
+  }, of_b{};
+  return stat(a.c_str(), &of_a) == 0 && stat(b.c_str(), &of_b) == 0 && S_ISREG(of_a.st_mode) &&
+         of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+}  // namespace
+
+Result<Output> Output::open(const std::string& path, std::span<const std::string> in_use) {
   if (path == "-") return standard();
+  for (const std::string& used : in_use) {
+    if (is_same_regular_file(path, used)) {
+      return Status(Cause::invalid_argument, "cannot be written: this run uses the file already")
+          .with_file(path);
+    }
+  }
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) {
     return Status(Cause::io, std::string("cannot be written: ") + std::strerror(errno))

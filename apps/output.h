@@ -1,6 +1,7 @@
 // Where a result goes: stdout or a file. Unbuffered, so that text streams as it comes.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,9 @@ namespace larder::apps {
 
 class Output {
  public:
-  // "-" is stdout. A file is created or emptied.
-  static Result<Output> open(const std::string& path);
+  // "-" is stdout. A file is created or emptied, but not one that the run uses already, under
+  // whatever name: emptying a mapped model would destroy it and end the program.
+  static Result<Output> open(const std::string& path, std::span<const std::string> in_use = {});
   static Output standard();
 
   Output(Output&& other) noexcept;

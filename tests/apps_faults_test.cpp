@@ -1,0 +1,66 @@
+// The built program when files and limits fail it: an error line and a code, never a signal.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tests/larder_program.h"
+
+namespace {
+
+using larder::tests::AtTerminal;
+using larder::tests::check_error;
+using larder::tests::content;
+using larder::tests::Finished;
+using larder::tests::has;
+using larder::tests::larder_run;
+using larder::tests::run;
+using larder::tests::TemporaryFolder;
+
+const std::string kStoryteller = LARDER_SOURCE_DIR "/apps/models/storyteller-q4.gguf";
+
+Finished run_under(const std::string& limit, const std::string& arguments) {
+  return run({"/bin/sh", "-c", limit + " && exec " LARDER_PROGRAM " " + arguments});
+}
+
+}  // namespace
+
+TEST_CASE("program: a result never overwrites the model that it is computed from") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.gguf", content(kStoryteller));
+  const std::string other_name = folder.path() + "/other";
+  std::filesystem::create_hard_link(model, other_name);
+  for (const std::string& out : {model, other_name}) {
+    check_error(larder_run({"logits", "-m", model, "--ids", "1", "-o", out, "-q"}), 2, "already");
+  }
+  check_error(
+      larder_run({"logits", "-m", model, "--ids", "1", "-o", "/dev/null", "--routes", model, "-q"}),
+      2, "already");
+  CHECK(content(model) == content(kStoryteller));
+}
+
+TEST_CASE("program: a file that may not grow further is an error of writing") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() + "/out.npy";
+  check_error(run_under("ulimit -f 8", "logits -q --ids 1,2,3 -o " + out), 1, "cannot be written");
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Sanitizers need memory of their own. The limit leaves room for the buffers, but not for the
+// stack of a thread (8 MiB here, beside 19 MiB of buffers).
+TEST_CASE("program: threads that the system refuses are an error with an advice") {
+  check_error(run_under("ulimit -s 8192 && ulimit -d 22000", "generate -q -p a -n 1 -c 1024 -t 2"),
+              4, "--threads");
+}
+#endif
+
+TEST_CASE("program: a model that is cut short while in use ends it with one line") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.gguf", content(kStoryteller));
+  AtTerminal chat({LARDER_PROGRAM, "chat", "-m", model, "-n", "2"}, {});
+  REQUIRE(chat.wait_for("/help"));
+  std::filesystem::resize_file(model, 1 << 20);
+  chat.send("hello\r");
+  CHECK(chat.finish() == 3);
+  CHECK(has(chat.output(), "cut short"));
+}
