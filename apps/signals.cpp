@@ -11,6 +11,9 @@ namespace larder::apps {
 namespace {
 
 constexpr int kImpatient = 3;
+constexpr char kFileFault[] =
+    "larder: a mapped file was cut short or cannot be read any more while it is in use; restore it "
+    "and start again\n";
 
 std::atomic<runtime::Session*> g_session{nullptr};
 std::atomic<int> g_interrupts{0};
@@ -30,6 +33,18 @@ void on_signal(int signal) {
   if (runtime::Session* const session = g_session) session->cancel();
 }
 
+// Touching a page whose file is gone raises SIGBUS. Nothing can be continued, but it can be said.
+void on_bus_error(int signal, siginfo_t* info, void*) {
+  if (info->si_code == BUS_ADRERR) {
+    [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, kFileFault, sizeof kFileFault - 1);
+    _exit(kBadModel);
+  }
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  sigaction(signal, &action, nullptr);
+  raise(signal);
+}
+
 }  // namespace
 
 void install_signal_handlers() {
@@ -40,7 +55,12 @@ void install_signal_handlers() {
     sigaction(signal, &action, nullptr);
   }
   action.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &action, nullptr);
+  for (const int signal : {SIGPIPE, SIGXFSZ}) sigaction(signal, &action, nullptr);  // errno tells
+  struct sigaction fault {};
+  fault.sa_sigaction = on_bus_error;
+  fault.sa_flags = SA_SIGINFO;
+  sigemptyset(&fault.sa_mask);
+  sigaction(SIGBUS, &fault, nullptr);
 }
 
 void cancel_on_signal(runtime::Session* session) noexcept { g_session = session; }

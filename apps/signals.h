@@ -1,4 +1,4 @@
-// Signals become flags and a cancelled session; nothing else happens in a handler.
+// Signals become flags and a cancelled session; a fault of a mapped file becomes the end.
 #pragma once
 
 #include "runtime/session/session.h"
@@ -6,8 +6,9 @@
 namespace larder::apps {
 
 // SIGINT and SIGTERM set flags, SIGWINCH and SIGCONT note that the screen must be drawn again;
-// SIGPIPE is ignored, so that writing to a closed pipe is an error like any other. System calls
-// are interrupted, not restarted.
+// SIGPIPE and SIGXFSZ are ignored, so that writing to a closed pipe or past a limit is an error
+// like any other. SIGBUS from a file that was cut short ends the program with one line. System
+// calls are interrupted, not restarted.
 void install_signal_handlers();
 
 // The session that SIGINT and SIGTERM cancel; null for none.
