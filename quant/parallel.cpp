@@ -1,9 +1,11 @@
 #include "quant/parallel.h"
 
 #include <omp.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cassert>
+#include <new>
 
 #include "quant/usable_cores.h"
 
@@ -100,6 +102,28 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   state.entered.fetch_add(1, std::memory_order_release);
   fork_and_join(state, n_threads_);
   state.left.load(std::memory_order_acquire);
+}
+
+bool can_start_threads(int n_threads) noexcept {
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  const auto pass_gate = [](void* its_gate) -> void* {
+    pthread_mutex_lock(static_cast<pthread_mutex_t*>(its_gate));
+    pthread_mutex_unlock(static_cast<pthread_mutex_t*>(its_gate));
+    return nullptr;
+  };
+  const std::unique_ptr<pthread_t[]> threads(new (std::nothrow)
+                                                 pthread_t[static_cast<size_t>(n_threads)]);
+  if (threads == nullptr) return false;
+  int n_started = 0;
+  // All of them wait at the gate: what counts is how many live at the same time.
+  pthread_mutex_lock(&gate);
+  while (n_started < n_threads - 1 &&
+         pthread_create(&threads[n_started], nullptr, pass_gate, &gate) == 0) {
+    ++n_started;
+  }
+  pthread_mutex_unlock(&gate);
+  for (int i = 0; i < n_started; ++i) pthread_join(threads[i], nullptr);
+  return n_started == n_threads - 1;
 }
 
 int default_threads() { return usable_cores(allowed_processors(), ""); }

@@ -67,6 +67,11 @@ class Parallel {
   std::unique_ptr<TeamState> state_;
 };
 
+// Whether the system lets this process have n_threads - 1 more threads now. OpenMP ends the process
+// when it is refused one, so whoever opens a session asks first.
+// REQUIRES: n_threads >= 1
+bool can_start_threads(int n_threads) noexcept;
+
 // Physical cores that this process may use: affinity, cgroup quota and SMT siblings considered.
 int default_threads();
 

@@ -152,6 +152,13 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
   Result<std::unique_ptr<SequenceState>> state = SequenceState::create(
       config, resolved->n_ctx, resolved->exact ? CacheType::f32 : CacheType::f16);
   if (!state) return state.status();
+  // After the buffers, which live beside the threads' stacks.
+  if (!quant::can_start_threads(resolved->n_threads)) {
+    return Status(Cause::out_of_memory,
+                  "the system refuses " + std::to_string(resolved->n_threads) +
+                      " threads; choose fewer with --threads, or raise its limits of processes "
+                      "and memory");
+  }
 
   try {
     auto impl = std::make_unique<Impl>();
