@@ -11,6 +11,7 @@ ExitCode exit_code(const Status& status) noexcept {
     case Cause::ok:
       return kOk;
     case Cause::budget:
+    case Cause::out_of_memory:
       return kOverBudget;
     case Cause::invalid_argument:
       return kUsage;
@@ -24,11 +25,10 @@ ExitCode exit_code(const Status& status) noexcept {
 ExitCode model_exit_code(const Status& status) noexcept {
   switch (status.cause()) {
     case Cause::budget:
+    case Cause::out_of_memory:
     case Cause::invalid_argument:
     case Cause::cancelled:
       return exit_code(status);
-    case Cause::out_of_memory:
-      return kOverBudget;
     default:
       return kBadModel;
   }

@@ -83,7 +83,7 @@ int answer(const Engine& engine, const std::string& prompt, const GenerateOption
 int run_generate(const GenerateOptions& options) {
   const auto prompt = read_prompt(options.prompt);
   if (!prompt) return fail(prompt.status());
-  if (!*prompt) {
+  if (!*prompt || (*prompt)->empty()) {
     complain("there is no text to go on with; give one with -p TEXT or on standard input");
     return kUsage;
   }

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
     return understand_and_run(argc, argv);
   } catch (const std::bad_alloc&) {
     complain("out of memory");
+    return kOverBudget;
   } catch (const std::exception& error) {
     complain(error.what());
   }

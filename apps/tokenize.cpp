@@ -68,7 +68,10 @@ int decode_one(const Tokenizer& tokenizer, const TokenizeOptions& options, Outpu
   const auto ids = parse_ids(text);
   if (!ids) return fail(ids.status());
   const auto bytes = tokenizer.decode(*ids, options.recognises_special);
-  if (!bytes) return fail(bytes.status());
+  if (!bytes) {
+    complain(bytes.status().to_string());
+    return kUsage;  // ids that the vocabulary lacks
+  }
   if (options.is_json) {
     output.write(to_json(DataValue::make_dict({{"text", *bytes}})) + "\n");
   } else {
