@@ -138,6 +138,8 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
                        .observer = observer,
                        .cancel = cancel});
   impl.parallel.run([&](quant::Team& team) { run_layers(team, pass); });
+  if (pass.status.cause() == Cause::numeric)
+    return pass.status.with_file(impl.model->file().path());
   if (!pass.status.ok()) return pass.status;
   for (size_t i = 0; i < sequences.size(); ++i)
     sequences[i]->advance(impl.space.sequence_lengths[i] - sequences[i]->n_positions());
