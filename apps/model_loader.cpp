@@ -93,6 +93,8 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
   auto session = runtime::Session::create(std::move(model), options);
   if (!session) return session;
   cancel_on_signal(session->get());
+  // A signal that came before there was a session to cancel.
+  if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
   const int32_t n_ctx = (*session)->n_ctx();
   if (trained > 0 && n_ctx > trained && !output.is_quiet) {
     complain("warning: the model was trained for " + std::to_string(trained) +
