@@ -72,6 +72,7 @@ TEST_CASE("program: bad usage is one line on stderr and code 2") {
   check_error(larder_run({"generate", "-p", "a", "--isa", "z80"}), 2, "z80");
   check_error(larder_run({"generate", "-p", "a", "--color", "pink"}), 2, "color");
   check_error(larder_run({"generate"}), 2, "-p TEXT");
+  check_error(larder_run({"generate", "-p", ""}), 2, "-p TEXT");
   check_error(larder_run({"chat"}), 2, "-p TEXT");
   check_error(larder_run({"render"}), 2, "--messages");
   check_error(larder_run({"logits", "--ids", "1,x", "-o", "-"}), 2, "x");

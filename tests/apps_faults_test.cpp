@@ -1,6 +1,7 @@
 // The built program when files and limits fail it: an error line and a code, never a signal.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -46,8 +47,13 @@ TEST_CASE("program: a file that may not grow further is an error of writing") {
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-// Sanitizers need memory of their own. The limit leaves room for the buffers, but not for the
-// stack of a thread (8 MiB here, beside 19 MiB of buffers).
+// Sanitizers need memory of their own.
+TEST_CASE("program: memory that the system refuses has an exit code of its own") {
+  check_error(run_under("ulimit -d 10000", "generate -q -p a -n 1 -c 1024 -t 1"), 4,
+              "cannot be had");
+}
+
+// The limit leaves room for 19 MiB of buffers, but not for the stack of a thread.
 TEST_CASE("program: threads that the system refuses are an error with an advice") {
   check_error(run_under("ulimit -s 8192 && ulimit -d 22000", "generate -q -p a -n 1 -c 1024 -t 2"),
               4, "--threads");
@@ -63,4 +69,13 @@ TEST_CASE("program: a model that is cut short while in use ends it with one line
   chat.send("hello\r");
   CHECK(chat.finish() == 3);
   CHECK(has(chat.output(), "cut short"));
+}
+
+TEST_CASE("program: weights that are not finite are told with the file, and are no result") {
+  const TemporaryFolder folder;
+  std::string bytes = content(kStoryteller);
+  std::fill(bytes.end() - static_cast<ptrdiff_t>(bytes.size() / 10), bytes.end(), '\xff');
+  const std::string model = folder.file("model.gguf", bytes);
+  check_error(larder_run({"logits", "-m", model, "--ids", "1", "-o", "/dev/null", "-q"}), 1,
+              model + ": ");
 }

@@ -36,7 +36,7 @@ TEST_CASE("tokenize: text to ids and back") {
   CHECK(larder_run({"tokenize", "--decode", "2", "--special"}).out == "<|im_end|>");
   const json object = json::parse(larder_run({"tokenize", "--json", "-p", "Once upon"}).out);
   CHECK(object == json::parse(R"({"ids":[443,455],"tokens":["Once"," upon"]})"));
-  CHECK(larder_run({"tokenize", "--decode", "99999999"}).code == 1);
+  CHECK(larder_run({"tokenize", "--decode", "99999999"}).code == 2);
 }
 
 TEST_CASE("tokenize: a line of JSON in, a line out") {
