@@ -53,6 +53,13 @@ TEST_CASE("program: memory that the system refuses has an exit code of its own")
               "cannot be had");
 }
 
+TEST_CASE("program: a file larger than the address space is a lack of memory") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.gguf", content(kStoryteller));
+  std::filesystem::resize_file(model, uintmax_t{4} << 30);  // sparse
+  check_error(run_under("ulimit -v 2000000", "inspect " + model), 4, "no address space");
+}
+
 // The limit leaves room for 19 MiB of buffers, but not for the stack of a thread.
 TEST_CASE("program: threads that the system refuses are an error with an advice") {
   check_error(run_under("ulimit -s 8192 && ulimit -d 22000", "generate -q -p a -n 1 -c 1024 -t 2"),

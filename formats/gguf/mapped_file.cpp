@@ -59,6 +59,11 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (file.size_ == 0) return file;  // a mapping cannot be empty
 
   void* data = ::mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, file.descriptor_, 0);
+  if (data == MAP_FAILED && errno == ENOMEM) {
+    return Status(Cause::out_of_memory,
+                  "no address space to map " + std::to_string(file.size_) + " bytes")
+        .with_file(path);
+  }
   if (data == MAP_FAILED) return io_error(path, "cannot map", errno);
   file.data_ = static_cast<const std::byte*>(data);
   return file;
