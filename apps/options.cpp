@@ -42,7 +42,9 @@ void add_prompt_options(CLI::App& command, PromptFlags& prompt) {
 }
 
 void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
-  command.add_option("-t,--threads", options.n_threads, "Threads (default: the usable cores)")
+  command
+      .add_option("-t,--threads", options.n_threads,
+                  "Threads (default: the usable cores, fewer for small models)")
       ->type_name("N");
   command
       .add_option("-c,--ctx-size", options.n_ctx,

@@ -7,6 +7,7 @@
 
 #include "quant/dispatch.h"
 #include "quant/parallel.h"
+#include "runtime/model/token_work.h"
 #include "runtime/session/sequence_state.h"
 
 namespace larder::runtime {
@@ -19,12 +20,24 @@ constexpr int32_t kMaxBatch = 1 << 16;  // keeps every buffer size far from over
 // Logits of all positions are computed in steps whose logits fit this; one position at least.
 constexpr int64_t kLogitsBytes = int64_t{32} << 20;
 
+// A decoded token reads this much for every thread at least. Below, its barriers cost what another
+// thread saves, and on a busy machine many times that. Measured on Zen 5 with the bundled model
+// (4 MiB a token): 4,200 tokens a second with one thread; with two 2,500, and 40 beside others.
+constexpr uint64_t kBytesPerThread = uint64_t{8} << 20;
+
 Status bad_option(std::string_view name, std::string message) {
   return Status(Cause::invalid_argument, std::move(message), "option " + std::string(name));
 }
 
+int default_threads(const Model& model) {
+  const TokenWork work = token_work(model.config(), model.weights(), sizeof(uint16_t));
+  const uint64_t useful = 1 + work.decode(1).bytes / kBytesPerThread;
+  return static_cast<int>(std::min<uint64_t>(useful, quant::default_threads()));
+}
+
 // What is left at 0 or empty is filled in; the rest is checked.
-Result<SessionOptions> resolve(SessionOptions options, const ModelConfig& config) {
+Result<SessionOptions> resolve(SessionOptions options, const Model& model) {
+  const ModelConfig& config = model.config();
   if (options.n_ctx < 0 || options.n_ctx > kMaxContext) {
     return bad_option("ctx-size", "must be between 1 and " + std::to_string(kMaxContext) +
                                       ", or 0 for the model's own");
@@ -37,7 +50,7 @@ Result<SessionOptions> resolve(SessionOptions options, const ModelConfig& config
     return bad_option("threads", "must be between 1 and " + std::to_string(kMaxThreads) +
                                      ", or 0 for the machine's cores");
   }
-  if (options.n_threads == 0) options.n_threads = quant::default_threads();
+  if (options.n_threads == 0) options.n_threads = default_threads(model);
   if (options.batch_size < 1 || options.batch_size > kMaxBatch) {
     return bad_option("batch-size", "must be between 1 and " + std::to_string(kMaxBatch));
   }
@@ -132,7 +145,7 @@ Session::~Session() = default;
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options) {
   const ModelConfig& config = model->config();
-  Result<SessionOptions> resolved = resolve(options, config);
+  Result<SessionOptions> resolved = resolve(options, *model);
   if (!resolved) return resolved.status();
   const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
   if (!kernels) return kernels.status();

@@ -22,7 +22,7 @@ struct SessionOptions {
   int32_t n_ctx = 0;   // 0: min(the model's context length, kDefaultContext)
   bool exact = false;  // float32 activations and cache; what references are compared with
   // performance; the answer does not depend on these
-  int n_threads = 0;         // 0: quant::default_threads()
+  int n_threads = 0;         // 0: the machine's cores, fewer for a small model
   int32_t batch_size = 512;  // tokens of one prefill step
   std::string isa;           // empty: the best; a name of quant::kernel_sets()
 };
