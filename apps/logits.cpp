@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/exit_code.h"
@@ -59,8 +60,27 @@ std::vector<std::string> paths_of(const formats::GgufFile& model) {
   return paths;
 }
 
+// Before an existing output is given up for the new one.
+Status check_ids(const runtime::Session& session, const std::vector<formats::TokenId>& ids) {
+  const int32_t n_vocab = session.model().config().n_vocab;
+  if (ids.empty()) return Status(Cause::invalid_argument, "names no token", "--ids");
+  for (const formats::TokenId id : ids) {
+    if (id >= 0 && id < n_vocab) continue;
+    return Status(Cause::invalid_argument,
+                  "token id " + std::to_string(id) + " is outside the vocabulary of " +
+                      std::to_string(n_vocab),
+                  "--ids");
+  }
+  if (std::cmp_less_equal(ids.size(), session.n_ctx())) return {};
+  return Status(Cause::context_full,
+                std::to_string(ids.size()) + " tokens do not fit the context of " +
+                    std::to_string(session.n_ctx()) + "; choose a larger --ctx-size",
+                "--ids");
+}
+
 int write_logits(runtime::Session& session, const std::vector<formats::TokenId>& ids,
                  const LogitsOptions& options) {
+  if (Status s = check_ids(session, ids); !s.ok()) return fail(s);
   std::vector<std::string> in_use = paths_of(session.model().file());
   Result<Output> out = Output::open(options.out, in_use);
   if (!out) return fail(out.status());
