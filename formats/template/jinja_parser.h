@@ -64,6 +64,7 @@ class Parser {
   ExprId parse_name();
   ExprId parse_list();
   ExprId parse_dict();
+  ExprId parse_call(ExprId operand);
   ExprId parse_postfix(ExprId operand);
   ExprId parse_filters_and_tests(ExprId operand);
   ExprId parse_subscript(ExprId operand);

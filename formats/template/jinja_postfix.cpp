@@ -4,14 +4,18 @@
 
 namespace larder::formats::jinja {
 
+ExprId Parser::parse_call(ExprId operand) {
+  const uint32_t line = token_.line;
+  const uint32_t arguments = parse_arguments(kNone);
+  return add({.kind = ExprKind::call, .line = line, .a = operand, .b = arguments});
+}
+
 ExprId Parser::parse_postfix(ExprId operand) {
   while (true) {
     if (at_operation(".") || at_operation("[")) {
       operand = parse_subscript(operand);
     } else if (at_operation("(")) {
-      const uint32_t line = token_.line;
-      const uint32_t arguments = parse_arguments(kNone);
-      operand = add({.kind = ExprKind::call, .line = line, .a = operand, .b = arguments});
+      operand = parse_call(operand);
     } else {
       return operand;
     }
@@ -25,9 +29,7 @@ ExprId Parser::parse_filters_and_tests(ExprId operand) {
     } else if (at_name("is")) {
       operand = parse_test(operand);
     } else if (at_operation("(")) {
-      const uint32_t line = token_.line;
-      const uint32_t arguments = parse_arguments(kNone);
-      operand = add({.kind = ExprKind::call, .line = line, .a = operand, .b = arguments});
+      operand = parse_call(operand);
     } else {
       return operand;
     }
