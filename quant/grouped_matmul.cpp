@@ -11,9 +11,9 @@ namespace larder::quant {
 namespace {
 
 // A part that reads native blocks streams at least this much, long beside the 0.1 us that claiming
-// it costs, and at most that, short beside a layer. In between, the longer the better: what is
-// prefetched behind a part's end another thread reads again. Measured on Zen 5, two threads, with
-// Qwen3-30B-A3B's shapes in Q4_K_M: 38 tokens a second with 64 KiB, 65 with 256 KiB, 78 with 1 MiB.
+// it costs, and at most that, short beside a layer. In between, the longer the better. Measured on
+// Zen 5, two threads, with Qwen3-30B-A3B's shapes in Q4_K_M: 38 tokens a second with 64 KiB, 52 to
+// 65 with 256 KiB, 57 to 79 with 1 MiB; why was not profiled.
 constexpr size_t kMinStreamedBytes = 64 << 10;
 constexpr size_t kMaxStreamedBytes = 1 << 20;
 // Parts a thread should find at least, so that the last ones end together.
