@@ -77,6 +77,33 @@ struct AttentionArgs {
   size_t bias_stride = 0;
 };
 
+// The gated delta rule of one head over tokens of one sequence, in order. A token with query q, key
+// k, value v, decay a and rate b makes of the state S, [d_key][d_value]:
+//   u = b (v - a S^T k),  S = a S + k u^T,  out = S^T q
+struct DeltaRuleArgs {
+  const int32_t* rows = nullptr;  // [n_tokens] where each token stands in the arrays below
+  int32_t n_tokens = 0;           // at least 1
+  const float* q = nullptr;       // [row][d_key], rows `stride` floats apart
+  const float* k = nullptr;       // [row][d_key], alike
+  const float* v = nullptr;       // [row][d_value], alike
+  size_t stride = 0;
+  const float* decay = nullptr;  // [row], gate_stride apart
+  const float* rate = nullptr;   // [row], alike
+  size_t gate_stride = 0;
+  float* out = nullptr;  // [row][d_value], out_stride apart
+  size_t out_stride = 0;
+  // [d_value / 16, rounded up][d_key][16]: before the first token, and behind the last; not the
+  // same memory. Columns past d_value are zeros.
+  const float* state = nullptr;
+  float* next_state = nullptr;
+  int32_t d_key = 0, d_value = 0;
+};
+
+// Floats of one head's state.
+constexpr size_t delta_state_floats(int32_t d_key, int32_t d_value) noexcept {
+  return (static_cast<size_t>(d_value) + 15) / 16 * 16 * static_cast<size_t>(d_key);
+}
+
 struct VectorKernels {
   // Weights to float, one row. n a multiple of the block.
   void (*dequantize)(Format format, const uint8_t* row, int64_t n, float* out) noexcept;
@@ -102,6 +129,8 @@ struct VectorKernels {
   // (x - mean) / sqrt(var + eps) * weight + bias; bias may be null. out may be x.
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t n,
                      float* out) noexcept;
+  // x / sqrt(sum(x^2) + eps). out may be x.
+  void (*l2_norm)(const float* x, float eps, int64_t n, float* out) noexcept;
   // Rotates n_rot dims of one head in place. cos, sin: [n_rot / 2].
   void (*rope_adjacent)(float* x, const float* cos, const float* sin, int32_t n_rot) noexcept;
   void (*rope_halves)(float* x, const float* cos, const float* sin, int32_t n_rot) noexcept;
@@ -111,6 +140,7 @@ struct VectorKernels {
   // gpt-oss: g = min(gate, limit), u = clamp(up, +-limit); g * sigmoid(alpha g) * (u + 1).
   void (*swiglu_clamped)(const float* gate, const float* up, float alpha, float limit, int64_t n,
                          float* out) noexcept;
+  void (*silu)(float* x, int64_t n) noexcept;
   void (*relu)(float* x, int64_t n) noexcept;
   void (*gelu_tanh)(float* x, int64_t n) noexcept;
   void (*sigmoid)(float* x, int64_t n) noexcept;
@@ -125,6 +155,11 @@ struct VectorKernels {
   // Online softmax over blocks of keys at fixed absolute positions, so that the result depends on
   // the position alone, not on chunk, batch or threads.
   void (*attend)(const AttentionArgs& args) noexcept;
+  // One output of a convolution of each channel by itself: out[i] = sum over j, ascending, of
+  // taps[j][i] * rows[j][i]; rows: [n_taps] pointers, taps: [n_taps][n].
+  void (*convolve)(const float* const* rows, const float* taps, int32_t n_taps, int64_t n,
+                   float* out) noexcept;
+  void (*delta_rule)(const DeltaRuleArgs& args) noexcept;
 };
 
 // Reach the limits of the machine (machine_limits.h); no part of any model.

@@ -262,6 +262,39 @@ TEST_CASE("vector ops: gated activations") {
   }
 }
 
+TEST_CASE("vector ops: silu alone is silu times one") {
+  for (int64_t n : kSizes) {
+    const Row x = random_row(n, 16, 4.0f), ones(x.size(), 1.0f);
+    const Row got = on_all_sets([&](const KernelSet& set) {
+      Row out = x;
+      set.vector.silu(out.data(), n);
+      return out;
+    });
+    Row gated(x.size());
+    supported_sets().back()->vector.swiglu(x.data(), ones.data(), n, gated.data());
+    CHECK(same_bits(got, gated));
+  }
+}
+
+TEST_CASE("vector ops: l2 norm has its epsilon inside the root, beside the sum") {
+  for (int64_t n : kSizes) {
+    for (float spread : {1.0f, 1e-4f}) {
+      const Row x = random_row(n, 17, spread);
+      const Row got = on_all_sets([&](const KernelSet& set) {
+        Row out = x;
+        set.vector.l2_norm(out.data(), 1e-6f, n, out.data());
+        return out;
+      });
+      double sum = static_cast<double>(1e-6f);
+      for (float a : x) sum += static_cast<double>(a) * static_cast<double>(a);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double exact = x[i] / std::sqrt(sum);
+        CHECK(std::fabs(got[i] - exact) <= std::fabs(exact) * kEpsilon * (20 + n / 16.0));
+      }
+    }
+  }
+}
+
 TEST_CASE("vector ops: softmax sums to one, survives large scores and -infinity") {
   for (int64_t n : kSizes) {
     Row x = random_row(n, 14, 10.0f);

@@ -95,6 +95,12 @@ void sigmoid(float* x, int64_t n) noexcept {
 }
 
 template <class Isa>
+void silu(float* x, int64_t n) noexcept {
+  map_lanes<Isa>(
+      n, x, [](auto a) __attribute__((always_inline)) { return silu_lanes<Isa>(a); }, x);
+}
+
+template <class Isa>
 void softmax(float* x, int64_t n) noexcept {
   using Floats = typename Isa::Floats;
   if (n <= 0) return;

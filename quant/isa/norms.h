@@ -30,6 +30,16 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* 
 }
 
 template <class Isa>
+void l2_norm(const float* x, float eps, int64_t n, float* out) noexcept {
+  using Floats = typename Isa::Floats;
+  const float squares = reduce_add(fold_lanes<Isa>(
+      n, Floats::zero(), [](Floats sum, Floats a) { return fma(a, a, sum); }, x));
+  const Floats inverse = Floats::broadcast(1.0f) / sqrt(Floats::broadcast(squares + eps));
+  map_lanes<Isa>(
+      n, out, [=](Floats a) { return a * inverse; }, x);
+}
+
+template <class Isa>
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t n,
                 float* out) noexcept {
   using Floats = typename Isa::Floats;

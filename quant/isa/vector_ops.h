@@ -3,6 +3,8 @@
 
 #include "quant/isa/activations.h"
 #include "quant/isa/attention.h"
+#include "quant/isa/convolve.h"
+#include "quant/isa/delta_rule.h"
 #include "quant/isa/dequantize.h"
 #include "quant/isa/elementwise.h"
 #include "quant/isa/float_dot.h"
@@ -30,10 +32,12 @@ constexpr VectorKernels vector_kernels() {
           .clamp = clamp<Isa>,
           .rms_norm = rms_norm<Isa>,
           .layer_norm = layer_norm<Isa>,
+          .l2_norm = l2_norm<Isa>,
           .rope_adjacent = rope_adjacent<Isa>,
           .rope_halves = rope_halves<Isa>,
           .swiglu = swiglu<Isa>,
           .swiglu_clamped = swiglu_clamped<Isa>,
+          .silu = silu<Isa>,
           .relu = relu<Isa>,
           .gelu_tanh = gelu_tanh<Isa>,
           .sigmoid = sigmoid<Isa>,
@@ -41,7 +45,9 @@ constexpr VectorKernels vector_kernels() {
           .top_k = top_k<Isa>,
           .argmax = argmax<Isa>,
           .all_finite = all_finite<Isa>,
-          .attend = attend<Isa>};
+          .attend = attend<Isa>,
+          .convolve = convolve<Isa>,
+          .delta_rule = delta_rule<Isa>};
 }
 
 }  // namespace larder::quant
