@@ -43,48 +43,104 @@ struct ExpertPlace {
 
 class ExpertPolicy {
  public:
+  // REQUIRES: pools exist
   explicit ExpertPolicy(const ExpertPolicyShape& shape);
 
   // What a policy of this shape holds in memory.
   static size_t bytes(const ExpertPolicyShape& shape) noexcept;
 
   // Counts what a layer's rows chose, once a layer and step, before its experts are taken. All of
-  // them are wanted until they were taken: as far as possible none is evicted in between. The last
+  // them are wanted until they are taken: as far as possible none is evicted in between. The last
   // rows of a prompt count most, as if its tokens had come one by one.
   void observe(const LayerRoutes& routes) noexcept;
 
   // The slot of an expert, or -1. Changes nothing.
   int32_t find(int layer, int32_t expert) const noexcept;
 
-  // Pins the expert's slot; where it has none, the one of the worst resident that is not pinned,
-  // which the caller then fills. slot -1: all slots of the pool are pinned.
+  // Pins the expert's slot; where it has none, a free one or that of the worst resident that is not
+  // pinned, which the caller then fills. slot -1: all slots of the pool are pinned.
   ExpertPlace take(int layer, int32_t expert) noexcept;
 
-  // The same for an expert that a prediction names with this chance (0 to 1): slot -1 also where
-  // the resident that would go is worth as much. Until observe() sees the expert used it is the
-  // first to go. REQUIRES: find(layer, expert) < 0
+  // The same for an expert that a prediction names with this chance (0 to 1), which then holds
+  // until the layer is observed. slot -1 also where the resident that would go is worth as much.
+  // REQUIRES: find(layer, expert) < 0
   ExpertPlace take_ahead(int layer, int32_t expert, float chance) noexcept;
 
   // Takes a pin back. Pins are counted. REQUIRES: the slot is pinned
   void release(int32_t slot) noexcept;
-  // The slot holds no expert: reading it failed. It stays pinned as it is.
+  // What the slot should hold could not be read: the expert has no slot any more, and this one is
+  // free when its last pin is gone. REQUIRES: the slot is pinned
   void drop(int32_t slot) noexcept;
 
-  // The chance, as estimated, that the next token uses the expert.
+  // How often, as estimated, the next token uses the expert: of one sequence the chance of it.
   float chance(int layer, int32_t expert) const noexcept;
 
   int32_t first_slot(int32_t pool) const noexcept;
-  int32_t n_slots() const noexcept;  // of all pools
+  int32_t n_slots() const noexcept { return static_cast<int32_t>(slots_.size()); }
 
-  // Long-run use, by layer, then by expert: how often in a token. What is imported counts like a
-  // prompt of `weight_tokens` tokens. REQUIRES: size is n_experts()
-  size_t n_experts() const noexcept;  // of all layers
-  void export_use(std::span<float> use) const noexcept;
-  void import_use(std::span<const float> use, float weight_tokens) noexcept;
+  // Use a token in the long run, by layer, then by expert. What is exported was gathered over so
+  // many tokens, and is imported as if they had been; they fade behind newer ones.
+  // REQUIRES: use.size() == n_experts()
+  size_t n_experts() const noexcept { return experts_.size(); }  // of all layers
+  float export_use(std::span<float> use) const noexcept;         // returns the tokens
+  void import_use(std::span<const float> use, float n_tokens) noexcept;
 
  private:
-  struct Layer;
-  struct Slot;
+  // Sums of uses in which a token counts the less the older it is.
+  struct Expert {
+    float recent = 0, steady = 0, lasting = 0;
+    float chance = 0;
+    int32_t slot = -1;
+    int32_t place = 0;  // in residents_, where it has a slot
+    bool is_wanted = false;
+  };
+  struct Layer {
+    int32_t n_experts = 0, pool = 0;
+    size_t first = 0;         // in experts_ and residents_
+    int32_t n_residents = 0;  // residents_[first ...], experts in no order
+    float steady_tokens = 0, lasting_tokens = 0, n_active = 0;
+    int32_t worst = -1;  // the resident to go first; -1: none can
+    bool knows_worst = true;
+  };
+  struct Slot {
+    int32_t layer = -1, expert = -1;  // -1: holds none
+    int32_t n_pins = 0;
+    int32_t next_free = -1;
+  };
+  struct Pool {
+    int32_t first_slot = 0, first_free = -1;
+  };
+  struct Victim {
+    int layer = -1;
+    int32_t expert = -1;
+    float worth = 0;
+    bool is_wanted = false;
+  };
+
+  Expert& at(int layer, int32_t expert) noexcept {
+    return experts_[layers_[static_cast<size_t>(layer)].first + static_cast<size_t>(expert)];
+  }
+  const Expert& at(int layer, int32_t expert) const noexcept {
+    return experts_[layers_[static_cast<size_t>(layer)].first + static_cast<size_t>(expert)];
+  }
+  void fade(Layer& layer, int32_t n_tokens) noexcept;
+  void count(Layer& layer, const LayerRoutes& routes) noexcept;
+  void estimate(Layer& layer) noexcept;
+  int32_t find_worst(Layer& layer) noexcept;
+  float worth(int layer, float chance) const noexcept;
+  Victim find_victim(int32_t pool) noexcept;
+  int32_t free_slot(Pool& pool) noexcept;
+  int32_t evict(const Victim& victim) noexcept;
+  void settle(int layer, int32_t expert, int32_t slot) noexcept;
+  void leave(const Slot& slot) noexcept;
+
+  std::vector<Expert> experts_;
+  std::vector<int32_t> residents_;
+  std::vector<Layer> layers_;
+  std::vector<Slot> slots_;
+  std::vector<Pool> pools_;
+  std::vector<float> nearness_;  // [n_layers]: of a layer that comes in 1, 2, ... steps
+  int layer_now_ = 0;            // observed last
 };
 
 }  // namespace larder::runtime
