@@ -58,9 +58,9 @@ ExpertFigures expert_figures(const Model& model, uint64_t n_weights) {
     figures.n_active = std::max(figures.n_active, layer.router.n_active);
     for (const runtime::ExpertStack* stack : {&weights.gate, &weights.up, &weights.down}) {
       const auto one = uint64_t(stack->first.n_rows) * uint64_t(stack->first.n_cols);
-      figures.n_weights += one * uint64_t(stack->n_experts);
-      figures.size_bytes += stack->stride_bytes * uint64_t(stack->n_experts);
-      figures.n_active_weights -= one * uint64_t(stack->n_experts - layer.router.n_active);
+      figures.n_weights += one * uint64_t(stack->n_experts());
+      figures.size_bytes += stack->bytes();
+      figures.n_active_weights -= one * uint64_t(stack->n_experts() - layer.router.n_active);
     }
   }
   return figures;

@@ -51,7 +51,7 @@ uint64_t routed_expert_bytes(const runtime::ModelWeights& weights) {
   uint64_t bytes = 0;
   for (const runtime::LayerWeights& layer : weights.layers) {
     for (const runtime::ExpertStack* stack : {&layer.gate, &layer.up, &layer.down}) {
-      bytes += stack->stride_bytes * static_cast<uint64_t>(stack->n_experts);
+      bytes += stack->bytes();
     }
   }
   return bytes;

@@ -47,14 +47,6 @@ ModelCase changed(std::string id, const std::function<void(GgufBuilder&)>& chang
   return {std::move(id), std::move(file), std::move(causes), std::move(subject)};
 }
 
-void drop_key(GgufBuilder& file, const std::string& key) {
-  std::erase_if(file.keys, [&](const RawKey& entry) { return entry.key == key; });
-}
-
-void drop_tensor(GgufBuilder& file, const std::string& name) {
-  std::erase_if(file.tensors, [&](const RawTensor& tensor) { return tensor.name == name; });
-}
-
 void check(const ModelCase& one) {
   INFO("case ", one.id);
   const auto start = std::chrono::steady_clock::now();

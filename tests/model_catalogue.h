@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/file_copy.h"
 #include "tests/tiny_model.h"
 
 namespace larder::tests {
@@ -26,8 +27,6 @@ std::string full(const char* key);
 ModelCase changed(std::string id, const std::function<void(GgufBuilder&)>& change,
                   std::vector<Cause> causes = {}, std::string subject = {},
                   const TinyShape& shape = {});
-void drop_key(GgufBuilder& file, const std::string& key);
-void drop_tensor(GgufBuilder& file, const std::string& name);
 
 // Opens the file, within a second, and runs four tokens; every logit of an answer is finite.
 void check(const ModelCase& one);

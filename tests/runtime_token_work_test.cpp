@@ -67,9 +67,9 @@ TEST_CASE("token work: of a layer's experts only the active ones count") {
   LayerWeights layer = attention_weights();
   layer.router = kFloats;
   const quant::Matrix wide = matrix(quant::Format::q4_k, 512, kModel);
-  layer.gate = layer.up = {wide, wide.bytes(), 8};
+  layer.gate = layer.up = ExpertStack{.first = wide, .places = std::vector<ExpertStack::Place>(8)};
   const quant::Matrix down = matrix(quant::Format::q6_k, kModel, 512);
-  layer.down = {down, down.bytes(), 8};
+  layer.down = ExpertStack{.first = down, .places = std::vector<ExpertStack::Place>(8)};
 
   const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
   // Q4_K: 144 bytes per 256 weights; Q6_K: 210.
@@ -89,9 +89,9 @@ TEST_CASE("token work: biases and sinks are read, of experts those of the active
   LayerWeights plain = attention_weights();
   plain.router = kFloats;
   const quant::Matrix wide = matrix(quant::Format::q8_0, 512, kModel);
-  plain.gate = plain.up = {.first = wide, .stride_bytes = wide.bytes(), .n_experts = 8};
+  plain.gate = plain.up = ExpertStack{.first = wide, .places = std::vector<ExpertStack::Place>(8)};
   const quant::Matrix down = matrix(quant::Format::q8_0, kModel, 512);
-  plain.down = {.first = down, .stride_bytes = down.bytes(), .n_experts = 8};
+  plain.down = ExpertStack{.first = down, .places = std::vector<ExpertStack::Place>(8)};
   LayerWeights biased = plain;
   biased.attn_norm.bias = biased.sinks = biased.router_bias = kFloats;
   biased.gate.bias = biased.up.bias = biased.down.bias = kFloats;

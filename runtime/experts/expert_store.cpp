@@ -9,7 +9,7 @@ class MappedExpertStore final : public ExpertStore {
  public:
   explicit MappedExpertStore(const ModelWeights& weights) noexcept : weights_(weights) {}
 
-  int32_t max_pins(int layer) const noexcept override { return layer_of(layer).down.n_experts; }
+  int32_t max_pins(int layer) const noexcept override { return layer_of(layer).down.n_experts(); }
 
   Status request(int layer, std::span<const int32_t> experts, std::span<ExpertPin> pins) override {
     assert(experts.size() == pins.size());

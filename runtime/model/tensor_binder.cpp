@@ -32,6 +32,11 @@ const float** float_slot(const Slot<Owner>& slot, Owner& owner) {
 
 }  // namespace
 
+std::string numbered(std::string name, int64_t expert) {
+  const size_t at = name.find('*');
+  return at == std::string::npos ? name : name.replace(at, 1, std::to_string(expert));
+}
+
 int64_t Dims::get(Dim dim) const noexcept {
   if (dim == Dim::d_ff_twice) return 2 * get(Dim::d_ff);
   return values_[static_cast<size_t>(dim)];
@@ -109,9 +114,35 @@ Result<const float*> TensorBinder::floats(const GgufTensor& tensor) {
   return converted_.back().get();
 }
 
+Status TensorBinder::stack_up(const GgufTensor& tensor, const quant::Matrix& matrix,
+                              ExpertStack& stack) const {
+  if (stack.places.empty()) stack.first = matrix;
+  if (matrix.format != stack.first.format)
+    return Status(Cause::tensor_type,
+                  "is " + std::string(tensor.type->name) +
+                      ", expert 0 of the layer has another type; use a file whose experts agree",
+                  subject_of(tensor));
+  const uint64_t n = tensor.dims[2];
+  for (uint64_t i = 0; i < n; ++i) {
+    const size_t skipped_bytes = matrix.bytes() * i;
+    stack.places.push_back(
+        {matrix.data + skipped_bytes, tensor.file_offset + skipped_bytes, tensor.shard});
+  }
+  return {};
+}
+
 template <class Owner>
 Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, Dims& dims,
                           Owner& owner) {
+  if (name.find('*') == std::string::npos) return bind_one(row, name, dims, owner);
+  for (int64_t i = 0; i < dims.get(Dim::n_experts); ++i)
+    if (Status status = bind_one(row, numbered(name, i), dims, owner); !status.ok()) return status;
+  return {};
+}
+
+template <class Owner>
+Status TensorBinder::bind_one(const TensorRow<Owner>& row, const std::string& name, Dims& dims,
+                              Owner& owner) {
   const GgufTensor* tensor = file_.find_tensor(name);
   if (!tensor) {
     if (row.presence == Presence::optional) return {};
@@ -132,12 +163,8 @@ Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, 
   if (!found) return found.status();
   if (const auto* slot = std::get_if<quant::Matrix Owner::*>(&row.slot)) owner.** slot = *found;
   if (const auto* slot = std::get_if<Linear Owner::*>(&row.slot)) (owner.**slot).weight = *found;
-  if (const auto* slot = std::get_if<ExpertStack Owner::*>(&row.slot)) {
-    ExpertStack& stack = owner.**slot;
-    stack.first = *found;
-    stack.stride_bytes = found->bytes();
-    stack.n_experts = static_cast<int32_t>(tensor->dims[2]);
-  }
+  if (const auto* slot = std::get_if<ExpertStack Owner::*>(&row.slot))
+    return stack_up(*tensor, *found, owner.**slot);
   if (const auto* slot = std::get_if<HeadStack Owner::*>(&row.slot))
     owner.** slot = HeadStack{*found, found->bytes()};
   return {};

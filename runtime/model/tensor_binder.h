@@ -14,6 +14,9 @@
 
 namespace larder::runtime {
 
+// A row's name with an expert's number for its '*', if it has one.
+std::string numbered(std::string name, int64_t expert);
+
 // Values of the named dims; 0 means that the next tensor decides.
 class Dims {
  public:
@@ -35,7 +38,8 @@ class TensorBinder {
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   bool is_used(const std::string& name) const;
 
-  // An optional tensor that is absent leaves its slot as it is.
+  // An optional tensor that is absent leaves its slot as it is. A name with '*' takes one tensor of
+  // each expert.
   template <class Owner>
   Status bind(const TensorRow<Owner>& row, const std::string& name, Dims& dims, Owner& owner);
 
@@ -46,6 +50,11 @@ class TensorBinder {
                                              int64_t argument) const;
 
  private:
+  template <class Owner>
+  Status bind_one(const TensorRow<Owner>& row, const std::string& name, Dims& dims, Owner& owner);
+  // Adds a tensor's experts behind those that the stack has.
+  Status stack_up(const formats::GgufTensor& tensor, const quant::Matrix& matrix,
+                  ExpertStack& stack) const;
   Status check_shape(const formats::GgufTensor& tensor, const std::array<Dim, 3>& shape,
                      Dims& dims) const;
   Result<quant::Matrix> matrix(const formats::GgufTensor& tensor) const;

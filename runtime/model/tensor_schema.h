@@ -56,6 +56,8 @@ enum class Part : uint8_t {
   attn_output_norm,     // and under a third
   routed,               // experts behind a router
   selection_bias,
+  expert_tensors,  //   each in tensors of its own, or all in one:
+  expert_stacks,
   split_gate_up,
   fused_gate_up,
   dense,  // the shared expert under a dense layer's names
@@ -84,7 +86,7 @@ using Slot = std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>
 
 template <class Owner>
 struct TensorRow {
-  std::string_view name;                                      // in a layer: behind "blk.N."
+  std::string_view name;  // in a layer: behind "blk.N."; '*' is an expert's number, one tensor each
   std::array<Dim, 3> shape = {Dim::one, Dim::one, Dim::one};  // ggml order: the input width first
   Slot<Owner> slot;
   Part part = Part::always;

@@ -50,6 +50,7 @@ class Parts {
         is_fused_latent_kv_(binder.has(prefix + "attn_kv_b.weight")),
         is_direct_query_(binder.has(prefix + "attn_q.weight") || layer.d_query_latent == 0),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
+        has_expert_tensors_(binder.has(prefix + "ffn_down.0.weight")),
         is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
         is_shared_(layer.shared != SharedExpert::none ||
                    binder.has(prefix + "ffn_up_shexp.weight")),
@@ -93,10 +94,14 @@ class Parts {
         return is_moe_;
       case Part::selection_bias:
         return is_moe_ && layer_.router.gate != RouterGate::sparsemixer;
+      case Part::expert_tensors:
+        return is_moe_ && has_expert_tensors_;
+      case Part::expert_stacks:
+        return is_moe_ && !has_expert_tensors_;
       case Part::split_gate_up:
-        return is_moe_ && !is_fused_gate_up_;
+        return is_moe_ && !has_expert_tensors_ && !is_fused_gate_up_;
       case Part::fused_gate_up:
-        return is_moe_ && is_fused_gate_up_;
+        return is_moe_ && !has_expert_tensors_ && is_fused_gate_up_;
       case Part::dense:
         return !is_moe_;
       case Part::shared:
@@ -106,10 +111,11 @@ class Parts {
   }
   // Why a tensor of an absent part cannot be ignored.
   Status refusal(Part part, const std::string& name) const {
-    const bool is_of_experts = !is_moe_ && (part == Part::routed || part == Part::selection_bias ||
-                                            part == Part::split_gate_up ||
-                                            part == Part::fused_gate_up || part == Part::shared);
-    if (is_of_experts)
+    const bool is_of_experts = part == Part::routed || part == Part::selection_bias ||
+                               part == Part::expert_tensors || part == Part::expert_stacks ||
+                               part == Part::split_gate_up || part == Part::fused_gate_up ||
+                               part == Part::shared;
+    if (!is_moe_ && is_of_experts)
       return Status(Cause::hyper_parameter,
                     "is there, but by its metadata (expert_count, leading_dense_block_count) this "
                     "layer has no experts",
@@ -120,8 +126,8 @@ class Parts {
  private:
   const LayerConfig& layer_;
   NormKind norm_;
-  bool is_moe_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_qkv_, is_fused_gate_up_,
-      is_shared_;
+  bool is_moe_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_qkv_,
+      has_expert_tensors_, is_fused_gate_up_, is_shared_;
   Part ffn_norm_;  // the name that it has here
 };
 
@@ -130,6 +136,20 @@ Linear rows_of(const Linear& from, int32_t first, int32_t n) {
   out.weight.data +=
       quant::row_bytes(from.weight.format, from.weight.n_cols) * static_cast<size_t>(first);
   out.weight.n_rows = n;
+  if (from.bias) out.bias = from.bias + first;
+  return out;
+}
+
+ExpertStack rows_of(const ExpertStack& from, int32_t first, int32_t n) {
+  ExpertStack out = from;
+  const size_t skipped_bytes =
+      quant::row_bytes(from.first.format, from.first.n_cols) * static_cast<size_t>(first);
+  out.first.data += skipped_bytes;
+  out.first.n_rows = n;
+  for (ExpertStack::Place& place : out.places) {
+    place.data += skipped_bytes;
+    place.offset += skipped_bytes;
+  }
   if (from.bias) out.bias = from.bias + first;
   return out;
 }
@@ -150,11 +170,9 @@ void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
     tensors.k_b_transposed = {keys.weight, stride_bytes};
     tensors.v_b = {values.weight, stride_bytes};
   }
-  if (tensors.gate_up.n_experts > 0) {
-    tensors.gate = tensors.up = tensors.gate_up;
-    tensors.gate.first.n_rows = tensors.up.first.n_rows = layer.d_ff;
-    tensors.up.first.data += tensors.gate.first.bytes();
-    if (tensors.up.bias) tensors.up.bias += layer.d_ff;
+  if (tensors.gate_up.n_experts() > 0) {
+    tensors.gate = rows_of(tensors.gate_up, 0, layer.d_ff);
+    tensors.up = rows_of(tensors.gate_up, layer.d_ff, layer.d_ff);
   }
 }
 
@@ -170,7 +188,7 @@ Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, La
     if (Status status = binder.bind(row, name, dims, tensors); !status.ok()) return status;
   }
   for (const TensorRow<LayerTensors>& row : layer_tensors()) {
-    const std::string name = prefix + std::string(row.name);
+    const std::string name = numbered(prefix + std::string(row.name), 0);
     if (binder.has(name) && !binder.is_used(name)) return parts.refusal(row.part, name);
   }
   layer.d_ff = static_cast<int32_t>(dims.get(Dim::d_ff));

@@ -20,21 +20,40 @@ struct Linear {
   const float* bias = nullptr;  // [weight.n_rows]
 };
 
-// The same matrix of every routed expert: one slab behind another.
+// Bytes of one of a model's files.
+struct FileRange {
+  int32_t shard = 0;
+  uint64_t offset = 0, size_bytes = 0;
+};
+
+// The same matrix of every routed expert, all of one shape and type, each at a place of its own:
+// files hold a layer's experts in one tensor or, before 2024-04, each in a tensor of its own.
 struct ExpertStack {
-  quant::Matrix first;      // expert 0
-  size_t stride_bytes = 0;  // from expert to expert
-  int32_t n_experts = 0;
+  struct Place {
+    const uint8_t* data = nullptr;
+    uint64_t offset = 0;  // of data in its shard
+    int32_t shard = 0;
+  };
+
+  quant::Matrix first;          // expert 0
+  std::vector<Place> places;    // [n_experts]
   const float* bias = nullptr;  // [n_experts][n_rows], rows bias_stride floats apart; or null
   size_t bias_stride = 0;
 
-  // REQUIRES: 0 <= expert < n_experts
+  int32_t n_experts() const noexcept { return static_cast<int32_t>(places.size()); }
+  size_t bytes() const noexcept { return first.bytes() * places.size(); }
+  // REQUIRES of the three: 0 <= expert < n_experts()
   quant::Matrix expert(int32_t index) const noexcept {
     quant::Matrix one = first;
-    one.data += stride_bytes * static_cast<size_t>(index);
+    one.data = places[static_cast<size_t>(index)].data;
     return one;
   }
-  // Null without biases. REQUIRES: 0 <= expert < n_experts
+  // Where the file has that expert's matrix.
+  FileRange range(int32_t index) const noexcept {
+    const Place& place = places[static_cast<size_t>(index)];
+    return {place.shard, place.offset, first.bytes()};
+  }
+  // Null without biases.
   const float* bias_of(int32_t index) const noexcept {
     return bias ? bias + bias_stride * static_cast<size_t>(index) : nullptr;
   }
