@@ -10,7 +10,8 @@
 
 namespace larder::apps {
 
-// Thinking is dim on a terminal; where stdout is none it goes to stderr, since it is no result.
+// Thinking and calls are dim on a terminal; where stdout is none they go to stderr, since they are
+// no result.
 class AnswerPrinter {
  public:
   AnswerPrinter(Output& output, const Terminal& out, const Terminal& err, bool shows_thinking)
@@ -21,17 +22,17 @@ class AnswerPrinter {
   void finish();
 
  private:
-  void show_thinking(std::string_view piece);
-  void end_thinking();
-  const Terminal& thinking_terminal() const noexcept;
-  void write_thinking(std::string_view text);
+  void show_aside(runtime::Part part, std::string_view piece);
+  void end_aside();
+  const Terminal& aside_terminal() const noexcept;
+  void write_aside(std::string_view text);
   bool write(std::string_view text);
 
   Output& output_;
   const Terminal& out_;
   const Terminal& err_;
   bool shows_thinking_;
-  bool is_thinking_ = false;
+  runtime::Part part_ = runtime::Part::answer;  // what was shown last
   bool ends_with_newline_ = true;
 };
 

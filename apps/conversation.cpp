@@ -69,12 +69,7 @@ Result<StopReason> Conversation::run(const Turn& turn) {
 }
 
 void Conversation::write_json(const Answer& answer) {
-  DataValue message =
-      DataValue::make_dict({{"role", answer.message.role}, {"content", answer.message.content}});
-  if (!answer.message.thinking.empty()) {
-    message.dict.emplace_back("reasoning_content", answer.message.thinking);
-  }
-  DataValue object = DataValue::make_dict({{"message", std::move(message)}});
+  DataValue object = DataValue::make_dict({{"message", to_data(answer.message)}});
   add_ending(object, answer.tokens, answer.reason, *last_timings_);
   output_.write(to_json(object) + "\n");
 }

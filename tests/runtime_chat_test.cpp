@@ -1,14 +1,12 @@
-// Conversations: prompts, thinking set apart, reuse of what the session holds.
+// Conversations: prompts, reuse of what the session holds.
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/session/chat.h"
-#include "runtime/session/thinking.h"
 
 namespace {
 
@@ -26,42 +24,6 @@ using larder::runtime::Part;
 using larder::runtime::Session;
 using larder::runtime::SessionOptions;
 using larder::runtime::StopReason;
-using larder::runtime::thinking_styles;
-using larder::runtime::ThinkingSplitter;
-using larder::runtime::ThinkingStyle;
-
-// What a splitter makes of a text that comes in pieces of `n` bytes.
-struct Split {
-  std::string thinking, answer;
-};
-
-Split split(const std::vector<ThinkingStyle>& styles, bool begins, const std::string& text,
-            size_t n) {
-  Split result;
-  ThinkingSplitter splitter(styles, begins, [&](Part part, std::string_view piece) {
-    (part == Part::thinking ? result.thinking : result.answer) += piece;
-    return Flow::go_on;
-  });
-  for (size_t at = 0; at < text.size(); at += n) splitter.push(text.substr(at, n));
-  splitter.finish();
-  CHECK(result.answer == splitter.answer());
-  // What was shown may end in blanks that the kept text has not.
-  CHECK(result.thinking.starts_with(splitter.thinking()));
-  result.thinking = splitter.thinking();
-  return result;
-}
-
-void check_split(const char* sign, bool begins, const std::string& text,
-                 const std::string& thinking, const std::string& answer) {
-  const auto styles = thinking_styles(sign);
-  for (size_t n = 1; n <= text.size(); ++n) {
-    CAPTURE(text);
-    CAPTURE(n);
-    const Split result = split(styles, begins, text, n);
-    CHECK(result.thinking == thinking);
-    CHECK(result.answer == answer);
-  }
-}
 
 std::unique_ptr<Session> open(int32_t n_ctx = 0) {
   auto model = Model::open(std::string(LARDER_SOURCE_DIR) + "/apps/models/storyteller-q4.gguf");
@@ -93,115 +55,6 @@ Answer say(Chat& chat, const std::string& text) {
 }
 
 }  // namespace
-
-TEST_CASE("thinking: without a style, text passes unchanged") {
-  check_split("plain template", false, "\n <think>a</think> b ", "", "\n <think>a</think> b ");
-}
-
-TEST_CASE("thinking: a block at the start is set apart, however the stream is cut") {
-  check_split("</think>", false, "<think>\nwhy not\n</think>\n\nYes.", "why not", "Yes.");
-  check_split("</think>", false, "\n<think>a < b</think>Yes.", "a < b", "Yes.");
-  check_split("</think>", false, "No block at all.", "", "No block at all.");
-  check_split("</think>", false, "<think></think>Yes.", "", "Yes.");
-  check_split("</think>", false, "<think>never closed", "never closed", "");
-}
-
-TEST_CASE("thinking: a prompt that opens the block itself is continued") {
-  check_split("</think>", true, "Hm.\n</think>\n\nYes.", "Hm.", "Yes.");
-  check_split("</think>", true, "Hm. <think> is a tag</think>Yes.", "Hm. <think> is a tag", "Yes.");
-}
-
-TEST_CASE("thinking: an answer may speak of the marks") {
-  check_split("</think>", false, "Write <think> and </think>.", "", "Write <think> and </think>.");
-  check_split("</think>", false, "<think>x</think>Use <think>y</think>.", "x",
-              "Use <think>y</think>.");
-}
-
-TEST_CASE("thinking: channels of control tokens, with their frames dropped") {
-  const char* const sign = "'<|channel|>analysis<|message|>'";
-  check_split(sign, false,
-              "<|channel|>analysis<|message|>Let me see.<|end|><|start|>assistant"
-              "<|channel|>final<|message|>Forty-two.",
-              "Let me see.", "Forty-two.");
-  check_split(sign, false, "<|channel|>final<|message|>At once.", "", "At once.");
-  check_split(sign, false,
-              "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary"
-              "<|message|>b<|end|><|start|>assistant<|channel|>analysis<|message|>c<|end|>"
-              "<|start|>assistant<|channel|>final<|message|>d",
-              "ac", "bd");
-  check_split(sign, false, "<|channel|>analysis<|message|>cut off", "cut off", "");
-}
-
-TEST_CASE("thinking: the marks of other families") {
-  check_split("[/THINK]", false, "[THINK]a[/THINK]b", "a", "b");
-  check_split("</seed:think>", false, "<seed:think>a</seed:think>b", "a", "b");
-  check_split("'<channel|>'", false, "<|channel>thought\na\n<channel|>b", "a", "b");
-  check_split("<|END_THINKING|>", false,
-              "<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "a", "b");
-  check_split("[BEGIN FINAL RESPONSE]", true, "a\n[BEGIN FINAL RESPONSE]\nb", "a", "b");
-}
-
-TEST_CASE("thinking: the callback's wish ends the stream") {
-  int n = 0;
-  ThinkingSplitter splitter(thinking_styles("</think>"), false, [&](Part, std::string_view) {
-    ++n;
-    return Flow::cancel;
-  });
-  CHECK(splitter.push("<think>a</think>b") == Flow::cancel);
-  CHECK(n == 1);
-}
-
-TEST_CASE("thinking: real templates name their style") {
-  const std::string folder = std::string(LARDER_SHARED_DIR) + "/templates/real/";
-  const auto style_of = [&](const std::string& name) -> std::vector<ThinkingStyle> {
-    std::ifstream file(folder + name + ".jinja", std::ios::binary);
-    if (!file) {
-      MESSAGE("skipped: no ", folder, name);
-      return {};
-    }
-    return thinking_styles(std::string(std::istreambuf_iterator<char>(file), {}));
-  };
-  const std::vector<std::pair<std::string, std::string>> expected = {
-      {"Qwen-Qwen3-0.6B", "<think>"},
-      {"llama-cpp-deepseek-r1", "<think>"},
-      {"GLM-4.6", "<think>"},
-      {"MiniMax-M2", "<think>"},
-      {"openai-gpt-oss-120b", "<|channel|>analysis<|message|>"},
-      {"google-gemma-4-31B-it", "<|channel>thought"},
-      {"mistralai-Ministral-3-14B-Reasoning-2512", "[THINK]"},
-      {"ByteDance-Seed-OSS", "<seed:think>"},
-      {"MiniMax-M3", "<mm:think>"},
-      {"Apertus-8B-Instruct", "<|inner_prefix|>"},
-      {"CohereForAI-c4ai-command-r7b-12-2024-tool_use", "<|START_THINKING|>"},
-      {"upstage-Solar-Open-100B", "<|think|>"},
-      {"Apriel-1.6-15b-Thinker-fixed", "Here are my reasoning steps:"}};
-  for (const auto& [name, opens] : expected) {
-    CAPTURE(name);
-    const auto styles = style_of(name);
-    if (styles.empty() && !std::ifstream(folder + name + ".jinja")) return;
-    REQUIRE(styles.size() == 1);
-    CHECK(styles[0].opens == opens);
-  }
-  for (const char* const name : {"Qwen-Qwen2.5-7B-Instruct", "meta-llama-Llama-3.1-8B-Instruct",
-                                 "google-gemma-2-2b-it", "microsoft-Phi-3.5-mini-instruct"}) {
-    CAPTURE(name);
-    CHECK(style_of(name).empty());
-  }
-}
-
-TEST_CASE("thinking: only the template's own words open a block in the prompt") {
-  const auto styles = thinking_styles("</think>");
-  const auto opens = [&](const std::string& text, std::vector<larder::formats::ByteRange> inputs) {
-    return larder::runtime::opens_thinking(styles, MarkedText{text, std::move(inputs)});
-  };
-  CHECK(opens("<|assistant|>\n<think>\n", {}));
-  CHECK(opens("hello<|assistant|><think>", {{0, 5}}));
-  CHECK(!opens("<|assistant|>\n<think>\n\n</think>\n\n", {}));
-  CHECK(!opens("<|user|><think>", {{8, 15}}));
-  CHECK(!opens("<|user|><think>", {{10, 15}}));
-  CHECK(!opens("", {}));
-  CHECK(!opens("\n", {}));
-}
 
 TEST_CASE("prompt: what templates expect is there unless the caller set it") {
   DataValue variables = DataValue::make_dict({{"add_generation_prompt", false}});
@@ -262,7 +115,7 @@ TEST_CASE("chat: the second turn computes only what is new, and answers as if al
 
   const auto fresh_session = open();
   const auto fresh = start(*fresh_session, greedy());
-  fresh->add({"user", "Hello!", {}});
+  fresh->add({"user", "Hello!"});
   fresh->add(first.message);
   const Answer again = say(*fresh, "A story about a dog, please.");
   CHECK(again.n_reused == 0);

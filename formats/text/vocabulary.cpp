@@ -100,9 +100,10 @@ Status Tokenizer::Vocabulary::find_ends_of_generation(const TokenizerMetadata& m
       metadata.token_ids("tokenizer.ggml.eos_token_ids", tokens.size());
   if (!more.ok()) return more.status();
   for (const TokenId id : *more) add(id);
-  // In the harmony format <|end|> ends a message and another follows in the same turn, whatever
-  // role a file's keys give it.
-  if (tokens.find("<|return|>") != kNoToken && tokens.find("<|call|>") != kNoToken) {
+  // In these formats <|end|> ends a message and another follows in the same turn, whatever role a
+  // file's keys give it: harmony; Solar Open.
+  const auto has = [&](std::string_view text) { return tokens.find(text) != kNoToken; };
+  if ((has("<|return|>") && has("<|call|>")) || (has("<|flush|>") && has("<|calls|>"))) {
     std::erase(ends_generation, tokens.find("<|end|>"));
   }
   std::sort(ends_generation.begin(), ends_generation.end());

@@ -1,5 +1,6 @@
 #include "runtime/session/chat.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <utility>
@@ -16,8 +17,9 @@ std::tm local_now() noexcept {
 
 // A failure, or a cancellation before there was any text.
 bool is_nothing(const Result<Answer>& answered) noexcept {
-  return !answered || (answered->reason == StopReason::cancelled &&
-                       answered->message.content.empty() && answered->message.thinking.empty());
+  return !answered ||
+         (answered->reason == StopReason::cancelled && answered->message.content.empty() &&
+          answered->message.thinking.empty() && answered->message.calls.empty());
 }
 
 }  // namespace
@@ -27,8 +29,10 @@ Chat::Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_t
       template_(std::move(chat_template)),
       styles_(thinking_styles(template_->source())) {}
 
-Result<std::unique_ptr<Chat>> Chat::create(Session& session, ChatOptions options) {
-  std::shared_ptr<const formats::ChatTemplate> chat_template = session.model().chat_template();
+Result<std::unique_ptr<Chat>> Chat::create(
+    Session& session, ChatOptions options,
+    std::shared_ptr<const formats::ChatTemplate> chat_template) {
+  if (chat_template == nullptr) chat_template = session.model().chat_template();
   if (chat_template == nullptr) {
     auto read = read_chat_template(session.model().file());
     if (!read) return read.status();
@@ -58,13 +62,22 @@ std::string_view Chat::system() const noexcept {
 
 void Chat::set_system(std::string text) {
   if (has_system()) messages_.erase(messages_.begin());
-  if (!text.empty()) messages_.insert(messages_.begin(), {"system", std::move(text), {}});
+  if (!text.empty()) messages_.insert(messages_.begin(), {"system", std::move(text)});
+}
+
+std::optional<std::string> Chat::undo() {
+  const auto last = std::find_if(messages_.rbegin(), messages_.rend(),
+                                 [](const Message& message) { return message.role == "user"; });
+  if (last == messages_.rend()) return std::nullopt;
+  std::string text = std::move(last->content);
+  messages_.erase(last.base() - 1, messages_.end());
+  return text;
 }
 
 void Chat::clear() { messages_.resize(has_system() ? 1 : 0); }
 
 Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPart& on_part) {
-  messages_.push_back({"user", std::move(text), {}});
+  messages_.push_back({"user", std::move(text)});
   Result<Answer> answered = answer(progress, on_part);
   if (is_nothing(answered)) {
     messages_.pop_back();
@@ -85,13 +98,22 @@ Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part)
   return answered;
 }
 
+Result<formats::MarkedText> Chat::render() const {
+  formats::DataValue variables = formats::DataValue::make_dict(
+      {{"messages", to_data(messages_, thinking_field(template_->source()))}});
+  add_variables(variables, options_.variables.dict);
+  if (!options_.thinking.empty()) {
+    add_variables(variables, thinking_variables(template_->source(), options_.thinking));
+  }
+  add_default_variables(variables, session_.model().tokenizer().get());
+  return template_->render(variables, local_now());
+}
+
 Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   const formats::Tokenizer& tokenizer = *session_.model().tokenizer();
-  formats::DataValue variables = formats::DataValue::make_dict({{"messages", to_data(messages_)}});
-  add_default_variables(variables, &tokenizer);
-  const Result<formats::MarkedText> prompt = template_->render(variables, local_now());
+  const Result<formats::MarkedText> prompt = render();
   if (!prompt) return prompt.status();
   const Result<std::vector<formats::TokenId>> ids = encode_prompt(tokenizer, *prompt);
   if (!ids) return ids.status();
@@ -102,13 +124,14 @@ Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) {
   if (Status s = session_.continue_as(*ids, progress); !s.ok()) return s;
   answer.prompt_seconds = std::chrono::duration<double>(Clock::now() - start).count();
 
-  ThinkingSplitter splitter(styles_, opens_thinking(styles_, *prompt), on_part);
+  ThinkingSplitter splitter(styles_, opening(styles_, *prompt), on_part);
   Result<Generation> generated =
       generate(session_, *sampler_, options_.generation,
                [&splitter](std::string_view piece) { return splitter.push(piece); });
   if (!generated) return generated.status();
   if (splitter.finish() == Flow::cancel) generated->reason = StopReason::cancelled;
-  answer.message = {"assistant", splitter.answer(), splitter.thinking()};
+  if (splitter.has_ended()) generated->reason = StopReason::end_of_generation;
+  answer.message = {"assistant", splitter.answer(), splitter.thinking(), splitter.calls()};
   answer.tokens = std::move(generated->tokens);
   answer.logprobs = std::move(generated->logprobs);
   answer.reason = generated->reason;

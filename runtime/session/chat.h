@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ namespace larder::runtime {
 struct ChatOptions {
   SamplerOptions sampler;
   GenerationOptions generation;  // shown_control is filled in
+  std::string thinking = {};  // "on", "off" or a level that the template knows; empty: as it likes
+  // A dict of further variables that the template sees; they win over all but the messages.
+  formats::DataValue variables = formats::DataValue::make_dict();
 };
 
 struct Answer {
@@ -38,7 +42,10 @@ class Chat {
   // Errors: `missing` where the model has no chat template (and what to do instead),
   // `template_syntax`, `invalid_argument` of the sampler's options. The session must outlive the
   // chat and be used by nobody else meanwhile.
-  static Result<std::unique_ptr<Chat>> create(Session& session, ChatOptions options);
+  // chat_template: another than the model's own, unless null.
+  static Result<std::unique_ptr<Chat>> create(
+      Session& session, ChatOptions options,
+      std::shared_ptr<const formats::ChatTemplate> chat_template = nullptr);
 
   // Answers a user's message. A failure, or a cancellation before anything was answered, takes the
   // message back, so that the conversation is what it was; an answer that was cut short stays.
@@ -46,21 +53,27 @@ class Chat {
   Result<Answer> say(std::string text, const Progress& progress, const OnPart& on_part);
   // Forgets the last answer and answers again. Error: `invalid_argument` if there is none.
   Result<Answer> regenerate(const Progress& progress, const OnPart& on_part);
+  // Forgets the last user's message and what came after it, and returns its text; nullopt if there
+  // is none.
+  std::optional<std::string> undo();
 
   const std::vector<Message>& messages() const noexcept { return messages_; }
   void add(Message message) { messages_.push_back(std::move(message)); }
+  void set_messages(std::vector<Message> messages) { messages_ = std::move(messages); }
   // Empty text removes it. The conversation stays.
   void set_system(std::string text);
   std::string_view system() const noexcept;
   void clear();  // all but the system prompt
 
   const ChatOptions& options() const noexcept { return options_; }
+  const formats::ChatTemplate& chat_template() const noexcept { return *template_; }
   // Error `invalid_argument` leaves the old options. The random stream starts anew.
   Status set_options(ChatOptions options);
 
  private:
   Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_template);
   bool has_system() const noexcept;
+  Result<formats::MarkedText> render() const;
   Result<Answer> answer(const Progress& progress, const OnPart& on_part);
 
   Session& session_;

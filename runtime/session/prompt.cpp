@@ -19,18 +19,38 @@ void add_bos(const formats::Tokenizer& tokenizer, std::vector<TokenId>& ids) {
   if (ids.empty() || ids.front() != bos) ids.insert(ids.begin(), bos);
 }
 
+// As in OpenAI's API; templates add the namespace of functions themselves.
+DataValue to_data(const ToolCall& call) {
+  constexpr std::string_view kNamespace = "functions.";
+  std::string_view name = call.name;
+  if (name.starts_with(kNamespace)) name.remove_prefix(kNamespace.size());
+  return DataValue::make_dict(
+      {{"type", "function"},
+       {"function", DataValue::make_dict({{"name", name}, {"arguments", call.arguments}})}});
+}
+
 }  // namespace
 
-DataValue to_data(const std::vector<Message>& messages) {
+DataValue to_data(const Message& message, std::string_view thinking_field) {
+  DataValue data = DataValue::make_dict({{"role", message.role}, {"content", message.content}});
+  if (!message.thinking.empty()) data.dict.emplace_back(thinking_field, message.thinking);
+  if (message.calls.empty()) return data;
+  DataValue calls = DataValue::make_list();
+  for (const ToolCall& call : message.calls) calls.list.push_back(to_data(call));
+  data.dict.emplace_back("tool_calls", std::move(calls));
+  return data;
+}
+
+DataValue to_data(const std::vector<Message>& messages, std::string_view thinking_field) {
   DataValue list = DataValue::make_list();
   for (const Message& message : messages) {
-    DataValue one = DataValue::make_dict({{"role", message.role}, {"content", message.content}});
-    if (!message.thinking.empty()) {
-      one.dict.emplace_back("reasoning_content", message.thinking);
-    }
-    list.list.push_back(std::move(one));
+    list.list.push_back(to_data(message, thinking_field));
   }
   return list;
+}
+
+void add_variables(DataValue& variables, const std::vector<DataValue::Member>& more) {
+  for (const auto& [name, value] : more) add_if_absent(variables, name, value);
 }
 
 void add_default_variables(DataValue& variables, const formats::Tokenizer* tokenizer) {

@@ -13,13 +13,26 @@
 
 namespace larder::runtime {
 
+struct ToolCall {
+  std::string name, arguments;  // arguments: as the model wrote them, mostly JSON
+};
+
 struct Message {
   std::string role;  // "system", "user", "assistant"
   std::string content;
-  std::string thinking;  // an assistant's, without its marks; templates see "reasoning_content"
+  std::string thinking = {};  // an assistant's, without its marks
+  std::vector<ToolCall> calls = {};
 };
 
-formats::DataValue to_data(const std::vector<Message>& messages);
+// {"role", "content"[, "reasoning_content"][, "tool_calls"]}; `thinking_field` names the field of
+// the thinking where it is another.
+formats::DataValue to_data(const Message& message,
+                           std::string_view thinking_field = "reasoning_content");
+formats::DataValue to_data(const std::vector<Message>& messages, std::string_view thinking_field);
+
+// Adds those whose names `variables` has not yet.
+void add_variables(formats::DataValue& variables,
+                   const std::vector<formats::DataValue::Member>& more);
 
 // Adds to `variables` what every template may expect and the caller has not set:
 // add_generation_prompt (true), tools and documents (null), and with a tokenizer the texts of

@@ -3,120 +3,143 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/session/harmony_header.h"
+
 namespace larder::runtime {
 namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n";
+// What is longer, or has several lines, is no header but the text of a model that writes none.
+constexpr size_t kMaxHeaderBytes = 256;
 
-// Source: the published chat templates of these model families, 2026-08.
-const std::vector<ThinkingStyle>& known_styles() {
-  static const std::vector<ThinkingStyle> styles = {
-      // DeepSeek, Qwen, GLM, Kimi K2, MiniMax M1 and M2, Nemotron, Granite, ...
-      {"</think>", "<think>", "</think>", false, {}},
-      {"</seed:think>", "<seed:think>", "</seed:think>", false, {}},  // Seed-OSS
-      {"</mm:think>", "<mm:think>", "</mm:think>", false, {}},        // MiniMax M3
-      {"[/THINK]", "[THINK]", "[/THINK]", false, {}},                 // Magistral, Ministral
-      {"<|inner_suffix|>", "<|inner_prefix|>", "<|inner_suffix|>", true, {}},  // Apertus
-      {"<channel|>", "<|channel>thought", "<channel|>", true, {}},             // Gemma 4
-      {"<|END_THINKING|>",                                                     // Command
-       "<|START_THINKING|>",
-       "<|END_THINKING|>",
-       true,
-       {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"}},
-      {"<|channel|>analysis",  // gpt-oss
-       "<|channel|>analysis<|message|>",
-       "<|end|>",
-       true,
-       {"<|start|>assistant", "<|channel|>final<|message|>", "<|channel|>commentary<|message|>"}},
-      {"<|think|><|end|>",  // Solar Open
-       "<|think|>",
-       "<|end|>",
-       true,
-       {"<|begin|>assistant", "<|content|>"}},
-      {"[BEGIN FINAL RESPONSE]",  // Apriel
-       "Here are my reasoning steps:",
-       "[BEGIN FINAL RESPONSE]",
-       false,
-       {"[END FINAL RESPONSE]"}},
-  };
-  return styles;
+bool is_thinking(const HarmonyHeader& header) noexcept {
+  return header.channel == "analysis" && header.recipient.empty();
+}
+
+// The end of a prompt that consists of messages with headers.
+Opening opening_in_channels(std::string_view own) noexcept {
+  const size_t start = own.rfind(harmony::kStart);
+  if (start == std::string_view::npos) return Opening::answer;
+  const std::string_view last = own.substr(start + harmony::kStart.size());
+  const size_t message = last.find(harmony::kMessage);
+  if (message == std::string_view::npos) return Opening::header;
+  const bool thinks = is_thinking(parse_harmony_header(last.substr(0, message)));
+  return thinks ? Opening::thinking : Opening::answer;
 }
 
 }  // namespace
 
-std::vector<ThinkingStyle> thinking_styles(std::string_view template_source) {
-  std::vector<ThinkingStyle> used;
-  for (const ThinkingStyle& style : known_styles()) {
-    if (template_source.find(style.sign) != std::string_view::npos) used.push_back(style);
-  }
-  return used;
-}
-
-std::vector<formats::TokenId> mark_tokens(const std::vector<ThinkingStyle>& styles,
-                                          const formats::Tokenizer& tokenizer) {
-  std::vector<formats::TokenId> tokens;
-  const auto add = [&](std::string_view mark) {
-    std::vector<formats::TokenId> ids;
-    if (!tokenizer.encode(mark, formats::SpecialTokens::recognised, ids).ok()) return;
-    for (const formats::TokenId id : ids) {
-      if (tokenizer.type(id) == formats::TokenType::control) tokens.push_back(id);
-    }
-  };
-  for (const ThinkingStyle& style : styles) {
-    add(style.opens);
-    add(style.closes);
-    for (const std::string_view mark : style.dropped) add(mark);
-  }
-  std::sort(tokens.begin(), tokens.end());
-  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
-  return tokens;
-}
-
-bool opens_thinking(const std::vector<ThinkingStyle>& styles, const formats::MarkedText& prompt) {
+Opening opening(const std::vector<ThinkingStyle>& styles, const formats::MarkedText& prompt) {
   const size_t end = prompt.text.find_last_not_of(kBlanks) + 1;  // npos + 1 is 0
   const size_t input_end = prompt.inputs.empty() ? 0 : prompt.inputs.back().end;
-  if (input_end >= end) return false;
+  if (input_end >= end) return Opening::answer;
   const std::string_view own = std::string_view(prompt.text).substr(input_end, end - input_end);
-  return std::any_of(styles.begin(), styles.end(),
-                     [own](const ThinkingStyle& style) { return own.ends_with(style.opens); });
+  for (const ThinkingStyle& style : styles) {
+    if (style.has_channels) return opening_in_channels(own);
+    if (!style.opens.empty() && own.ends_with(style.opens)) return Opening::thinking;
+  }
+  return Opening::answer;
 }
 
-ThinkingSplitter::ThinkingSplitter(const std::vector<ThinkingStyle>& styles, bool begins_thinking,
+ThinkingSplitter::ThinkingSplitter(const std::vector<ThinkingStyle>& styles, Opening opening,
                                    OnPart on_part)
     : scanner_({}),
       on_part_(std::move(on_part)),
-      part_(begins_thinking ? Part::thinking : Part::answer),
-      trims_(!styles.empty()) {
-  for (const ThinkingStyle& style : styles) {
-    add_mark(style.opens, Role::opens, style.is_control);
-    add_mark(style.closes, Role::closes, style.is_control);
-    for (const std::string_view mark : style.dropped) {
-      add_mark(mark, Role::dropped, style.is_control);
-    }
-  }
+      part_(opening == Opening::thinking ? Part::thinking : Part::answer),
+      trims_(!styles.empty()),
+      is_in_header_(opening == Opening::header) {
+  for (const ThinkingStyle& style : styles) add_marks(style);
   std::vector<std::string> texts;
   for (const Mark& mark : marks_) texts.push_back(mark.text);
   scanner_ = MarkerScanner(std::move(texts));
 }
 
-void ThinkingSplitter::add_mark(std::string_view text, Role role, bool is_control) {
-  marks_.push_back({std::string(text), role, is_control});
+void ThinkingSplitter::add_marks(const ThinkingStyle& style) {
+  const auto add = [&](std::string_view text, Role role) {
+    marks_.push_back({std::string(text), role, style.is_control});
+  };
+  add(style.opens, Role::opens);
+  add(style.closes, Role::closes);
+  add(style.opens_answer, Role::opens_answer);
+  add(style.closes_answer, Role::closes_answer);
+  for (const std::string_view mark : style.dropped) add(mark, Role::dropped);
+  if (!style.has_channels) return;
+  has_channels_ = true;
+  add(harmony::kStart, Role::begins_header);
+  add(harmony::kChannel, Role::names_channel);
+  add(harmony::kMessage, Role::begins_message);
+  for (const std::string_view mark : {harmony::kEnd, harmony::kReturn, harmony::kCall}) {
+    add(mark, Role::ends_message);
+  }
 }
 
-// Whether the mark counts here; if so, it has taken effect.
-bool ThinkingSplitter::take(const Mark& mark) {
-  if (mark.role == Role::closes) {
-    if (part_ == Part::answer) return mark.is_control;
-    thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
-    part_ = Part::answer;
-    trims_ = true;
-    return true;
+ThinkingSplitter::Effect ThinkingSplitter::take(const Mark& mark) {
+  switch (mark.role) {
+    case Role::opens:
+      return open(mark);
+    case Role::closes:
+      return close(mark);
+    case Role::dropped:
+      return Effect::taken;
+    case Role::opens_answer:
+      if (part_ != Part::answer || !answer_.empty()) return Effect::none;
+      is_framed_ = true;
+      return Effect::taken;
+    case Role::closes_answer:
+      return std::exchange(is_framed_, false) ? Effect::taken : Effect::none;
+    default:
+      return take_in_channels(mark);
   }
-  if (mark.role == Role::dropped) return true;
-  if (part_ == Part::thinking || (!answer_.empty() && !mark.is_control)) return false;
+}
+
+ThinkingSplitter::Effect ThinkingSplitter::open(const Mark& mark) {
+  if (part_ == Part::thinking || (!answer_.empty() && !mark.is_control)) return Effect::none;
   part_ = Part::thinking;
   trims_ = true;
-  return true;
+  return Effect::taken;
+}
+
+ThinkingSplitter::Effect ThinkingSplitter::close(const Mark& mark) {
+  if (part_ == Part::answer) return mark.is_control ? Effect::taken : Effect::none;
+  thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
+  part_ = Part::answer;
+  trims_ = true;
+  is_framed_ = true;
+  return Effect::taken;
+}
+
+ThinkingSplitter::Effect ThinkingSplitter::take_in_channels(const Mark& mark) {
+  switch (mark.role) {
+    case Role::begins_header:
+      header_.clear();
+      is_in_header_ = true;
+      return Effect::taken;
+    case Role::names_channel:
+      if (!is_in_header_) header_.clear();
+      is_in_header_ = true;
+      header_ += harmony::kChannel;
+      return Effect::taken;
+    case Role::begins_message:
+      return begin_message() == Flow::go_on ? Effect::taken : Effect::ends;
+    default:
+      if (part_ == Part::thinking) thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
+      part_ = Part::answer;
+      trims_ = true;
+      // A turn goes on after thinking and after a preamble, not after the answer.
+      return std::exchange(is_final_, false) ? Effect::ends : Effect::taken;
+  }
+}
+
+Flow ThinkingSplitter::begin_message() {
+  const HarmonyHeader header = parse_harmony_header(header_);
+  is_in_header_ = false;
+  trims_ = true;
+  is_final_ = header.channel == "final" && header.recipient.empty();
+  part_ = is_thinking(header) ? Part::thinking : Part::answer;
+  if (header.recipient.empty()) return Flow::go_on;
+  part_ = Part::call;
+  calls_.push_back({std::string(header.recipient), {}});
+  return on_part_ ? on_part_(part_, calls_.back().name + ' ') : Flow::go_on;
 }
 
 Flow ThinkingSplitter::push(std::string_view text) {
@@ -124,19 +147,57 @@ Flow ThinkingSplitter::push(std::string_view text) {
     if (const Flow flow = show(found.before); flow != Flow::go_on) return flow;
     if (found.marker == MarkerScanner::kNone) return Flow::go_on;
     const Mark& mark = marks_[static_cast<size_t>(found.marker)];
-    if (take(mark)) continue;
+    const Effect effect = take(mark);
+    if (effect == Effect::ends) {
+      has_ended_ = true;
+      return Flow::stop;
+    }
+    if (effect == Effect::taken) continue;
     if (const Flow flow = show(mark.text); flow != Flow::go_on) return flow;
   }
 }
 
-Flow ThinkingSplitter::finish() { return show(scanner_.finish()); }
+Flow ThinkingSplitter::finish() {
+  const Flow flow = show(scanner_.finish());
+  // A header that was cut short tells nothing; without any mark it was the whole answer.
+  const bool is_text = thinking_.empty() && answer_.empty() && calls_.empty() &&
+                       header_.find(harmony::kChannel) == std::string::npos;
+  if (!is_in_header_ || !is_text || flow != Flow::go_on) return flow;
+  is_in_header_ = false;
+  return show(std::exchange(header_, {}));
+}
+
+Flow ThinkingSplitter::show_header(std::string_view text) {
+  header_ += text;
+  const bool is_header =
+      header_.size() <= kMaxHeaderBytes && header_.find('\n') == std::string::npos;
+  if (is_header) return Flow::go_on;
+  is_in_header_ = false;
+  part_ = Part::answer;
+  return show(std::exchange(header_, {}));
+}
 
 Flow ThinkingSplitter::show(std::string_view text) {
+  if (is_in_header_) return show_header(text);
   if (trims_) text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
   if (text.empty()) return Flow::go_on;
+  std::string& part = text_of_part();
+  const std::string separator = trims_ && has_channels_ && !part.empty() ? "\n\n" : "";
   trims_ = false;
-  (part_ == Part::thinking ? thinking_ : answer_) += text;
-  return on_part_ ? on_part_(part_, text) : Flow::go_on;
+  const std::string piece = separator + std::string(text);
+  part += piece;
+  return on_part_ ? on_part_(part_, piece) : Flow::go_on;
+}
+
+std::string& ThinkingSplitter::text_of_part() noexcept {
+  switch (part_) {
+    case Part::thinking:
+      return thinking_;
+    case Part::call:
+      return calls_.back().arguments;
+    default:
+      return answer_;
+  }
 }
 
 }  // namespace larder::runtime
