@@ -1,17 +1,18 @@
 // Which experts stay in a fixed number of slots, and which one goes when another is needed. Pure:
 // no I/O, no clock, no allocation after construction; the same calls give the same slots.
 //
-// Of every expert it estimates the chance that the next token uses it, from how often and how
-// lately it was used. The victim is the resident with the least chance for the time it would still
-// wait: layers come round once a token, so an expert of a layer just ahead is worth more than one
-// of the layer that was computed just now. That holds below one token cycle, too, where evicting
-// the least recently used would evict everything just before it is needed.
+// The victim is the resident that is least likely used for the time it would still wait: layers
+// come round once a token, so an expert of a layer just ahead is worth more than one of the layer
+// that was computed just now. That holds below one token cycle, too, where evicting the least
+// recently used would evict everything just before it is needed.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "runtime/experts/expert_forecast.h"
 
 namespace larder::runtime {
 
@@ -25,14 +26,6 @@ struct ExpertLayerShape {
 struct ExpertPolicyShape {
   std::vector<ExpertLayerShape> layers;  // of all layers, so that indices are the model's
   std::vector<int32_t> pool_slots;
-};
-
-// The experts that rows of a batch chose in one layer.
-struct LayerRoutes {
-  int layer = 0;
-  std::span<const int32_t> experts;  // [n_rows][n_active]
-  int32_t n_active = 0;
-  int32_t n_sequences = 1;  // that the rows belong to; a row a sequence: decoding
 };
 
 // Where an expert is, or goes.
@@ -72,24 +65,14 @@ class ExpertPolicy {
   // free when its last pin is gone. REQUIRES: the slot is pinned
   void drop(int32_t slot) noexcept;
 
-  // How often, as estimated, the next token uses the expert: of one sequence the chance of it.
-  float chance(int layer, int32_t expert) const noexcept;
+  const ExpertForecast& forecast() const noexcept { return forecast_; }
+  void import_use(std::span<const float> use, float n_tokens) noexcept;
 
   int32_t first_slot(int32_t pool) const noexcept;
   int32_t n_slots() const noexcept { return static_cast<int32_t>(slots_.size()); }
 
-  // Use a token in the long run, by layer, then by expert. What is exported was gathered over so
-  // many tokens, and is imported as if they had been; they fade behind newer ones.
-  // REQUIRES: use.size() == n_experts()
-  size_t n_experts() const noexcept { return experts_.size(); }  // of all layers
-  float export_use(std::span<float> use) const noexcept;         // returns the tokens
-  void import_use(std::span<const float> use, float n_tokens) noexcept;
-
  private:
-  // Sums of uses in which a token counts the less the older it is.
   struct Expert {
-    float recent = 0, steady = 0, lasting = 0;
-    float chance = 0;
     int32_t slot = -1;
     int32_t place = 0;  // in residents_, where it has a slot
     bool is_wanted = false;
@@ -98,8 +81,7 @@ class ExpertPolicy {
     int32_t n_experts = 0, pool = 0;
     size_t first = 0;         // in experts_ and residents_
     int32_t n_residents = 0;  // residents_[first ...], experts in no order
-    float steady_tokens = 0, lasting_tokens = 0, n_active = 0;
-    int32_t worst = -1;  // the resident to go first; -1: none can
+    int32_t worst = -1;       // the resident to go first; -1: none can
     bool knows_worst = true;
   };
   struct Slot {
@@ -123,10 +105,7 @@ class ExpertPolicy {
   const Expert& at(int layer, int32_t expert) const noexcept {
     return experts_[layers_[static_cast<size_t>(layer)].first + static_cast<size_t>(expert)];
   }
-  void fade(Layer& layer, int32_t n_tokens) noexcept;
-  void count(Layer& layer, const LayerRoutes& routes) noexcept;
-  void estimate(Layer& layer) noexcept;
-  int32_t find_worst(Layer& layer) noexcept;
+  int32_t find_worst(int layer) noexcept;
   float worth(int layer, float chance) const noexcept;
   Victim find_victim(int32_t pool) noexcept;
   int32_t free_slot(Pool& pool) noexcept;
@@ -134,6 +113,7 @@ class ExpertPolicy {
   void settle(int layer, int32_t expert, int32_t slot) noexcept;
   void leave(const Slot& slot) noexcept;
 
+  ExpertForecast forecast_;
   std::vector<Expert> experts_;
   std::vector<int32_t> residents_;
   std::vector<Layer> layers_;
