@@ -62,6 +62,7 @@ class Router {
     }
   }
 
+  // The best 2 * n_active of each layer.
   TokenChoices next() {
     TokenChoices token;
     std::vector<double> scores(static_cast<size_t>(recipe_.n_experts));
@@ -72,7 +73,7 @@ class Router {
         mood = mood * recipe_.mood_fade + fresh * normals_.next();
         scores[e] = habits_[layer][e] + mood + normals_.next();
       }
-      token.push_back(best(scores, recipe_.n_active));
+      token.push_back(best(scores, 2 * recipe_.n_active));
     }
     return token;
   }
@@ -120,10 +121,17 @@ RoutingTrace drawn_trace(const TraceRecipe& recipe) {
   trace.n_active = recipe.n_active;
   trace.expert_bytes.assign(static_cast<size_t>(recipe.n_layers), 1 << 20);
   Router router(recipe);
-  for (int i = 0; i < recipe.n_prompt; ++i) trace.prompt.push_back(router.next());
+  const auto chosen = [&](TokenChoices token) {
+    for (LayerChoices& layer : token) layer.resize(static_cast<size_t>(recipe.n_active));
+    return token;
+  };
+  for (int i = 0; i < recipe.n_prompt; ++i) trace.prompt.push_back(chosen(router.next()));
   for (int i = 0; i < recipe.n_tokens; ++i) {
     if (i > 0 && i % recipe.tokens_a_session == 0) router.change_habits();
-    trace.tokens.push_back(router.next());
+    TokenChoices token = router.next();
+    trace.tokens.push_back(chosen(token));
+    for (LayerChoices& layer : token) layer.erase(layer.begin(), layer.begin() + recipe.n_active);
+    trace.next_best.push_back(std::move(token));
   }
   return trace;
 }

@@ -17,6 +17,8 @@ struct RoutingTrace {
   int n_layers = 0, n_experts = 0, n_active = 0;
   std::vector<int64_t> expert_bytes;  // by layer
   std::vector<TokenChoices> prompt, tokens;
+  std::vector<TokenChoices>
+      next_best;  // for each of tokens: n_active that just missed being chosen
 
   int cycle() const noexcept { return n_layers * n_active; }
   int n_all() const noexcept { return n_layers * n_experts; }

@@ -51,11 +51,6 @@ void ExpertForecast::observe(const LayerRoutes& routes) noexcept {
   estimate(layer);
 }
 
-void ExpertForecast::raise(int layer, int32_t expert, float chance) noexcept {
-  float& known = chances_[first(layer) + static_cast<size_t>(expert)];
-  known = std::max(known, chance);
-}
-
 void ExpertForecast::judge(const LayerRoutes& routes) noexcept {
   if (routes.layer <= layer_now_ && n_foretold_ > 0) {  // a step has ended
     const float mean = foretold_ / n_foretold_;

@@ -30,8 +30,6 @@ class ExpertForecast {
   float chance(int layer, int32_t expert) const noexcept {
     return chances_[first(layer) + static_cast<size_t>(expert)];
   }
-  // A better informed guess, which holds until the layer is observed.
-  void raise(int layer, int32_t expert, float chance) noexcept;
 
   // Use a token in the long run, by layer, then by expert. What is exported was gathered over so
   // many tokens, and is imported as if they had been; they fade behind newer ones.

@@ -63,7 +63,10 @@ void ExpertPolicy::observe(const LayerRoutes& routes) noexcept {
   forecast_.observe(routes);
   layer_now_ = routes.layer;
   Layer& layer = layers_[static_cast<size_t>(routes.layer)];
-  for (int32_t e = 0; e < layer.n_experts; ++e) at(routes.layer, e).is_wanted = false;
+  for (int32_t e = 0; e < layer.n_experts; ++e) {
+    at(routes.layer, e).is_wanted = false;
+    at(routes.layer, e).foretold = 0;
+  }
   for (const int32_t e : routes.experts) at(routes.layer, e).is_wanted = true;
   layer.knows_worst = false;
 }
@@ -81,6 +84,10 @@ int32_t ExpertPolicy::first_slot(int32_t pool) const noexcept {
   return pools_[static_cast<size_t>(pool)].first_slot;
 }
 
+float ExpertPolicy::chance(int layer, int32_t expert) const noexcept {
+  return std::max(forecast_.chance(layer, expert), at(layer, expert).foretold);
+}
+
 // Experts that are wanted go after all others; among equals the lowest index goes.
 int32_t ExpertPolicy::find_worst(int index) noexcept {
   Layer& layer = layers_[static_cast<size_t>(index)];
@@ -88,19 +95,19 @@ int32_t ExpertPolicy::find_worst(int index) noexcept {
   layer.knows_worst = true;
   layer.worst = -1;
   bool is_wanted = true;
-  float chance = 0;
+  float least = 0;
   for (int32_t i = 0; i < layer.n_residents; ++i) {
     const int32_t e = residents_[layer.first + static_cast<size_t>(i)];
     const Expert& expert = at(index, e);
     if (slots_[static_cast<size_t>(expert.slot)].n_pins > 0) continue;
-    const float chance_here = forecast_.chance(index, e);
+    const float chance_here = chance(index, e);
     const bool goes_first = expert.is_wanted != is_wanted ? is_wanted
-                            : chance_here != chance       ? chance_here < chance
+                            : chance_here != least        ? chance_here < least
                                                           : e < layer.worst;
     if (layer.worst >= 0 && !goes_first) continue;
     layer.worst = e;
     is_wanted = expert.is_wanted;
-    chance = chance_here;
+    least = chance_here;
   }
   return layer.worst;
 }
@@ -121,7 +128,7 @@ ExpertPolicy::Victim ExpertPolicy::find_victim(int32_t pool) noexcept {
     const int32_t e = find_worst(i);
     if (e < 0) continue;
     const Expert& expert = at(i, e);
-    const float worth_here = worth(i, forecast_.chance(i, e));
+    const float worth_here = worth(i, chance(i, e));
     const bool goes_first =
         expert.is_wanted != victim.is_wanted ? victim.is_wanted : worth_here < victim.worth;
     if (victim.layer < 0 || goes_first) victim = {i, e, worth_here, expert.is_wanted};
@@ -190,7 +197,7 @@ ExpertPlace ExpertPolicy::take_ahead(int layer, int32_t e, float chance) noexcep
     slot = evict(victim);
   }
   settle(layer, e, slot);
-  forecast_.raise(layer, e, chance);
+  at(layer, e).foretold = chance;
   return {slot, false};
 }
 

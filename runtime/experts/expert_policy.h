@@ -76,6 +76,7 @@ class ExpertPolicy {
     int32_t slot = -1;
     int32_t place = 0;  // in residents_, where it has a slot
     bool is_wanted = false;
+    float foretold = 0;  // by a prediction of this token
   };
   struct Layer {
     int32_t n_experts = 0, pool = 0;
@@ -105,6 +106,7 @@ class ExpertPolicy {
   const Expert& at(int layer, int32_t expert) const noexcept {
     return experts_[layers_[static_cast<size_t>(layer)].first + static_cast<size_t>(expert)];
   }
+  float chance(int layer, int32_t expert) const noexcept;
   int32_t find_worst(int layer) noexcept;
   float worth(int layer, float chance) const noexcept;
   Victim find_victim(int32_t pool) noexcept;
