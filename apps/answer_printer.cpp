@@ -20,7 +20,8 @@ Flow AnswerPrinter::show(Part part, std::string_view piece) {
 
 void AnswerPrinter::finish() {
   end_aside();
-  if (!ends_with_newline_) write("\n");
+  flush_wrap();
+  if (!ends_with_newline_) output_.write("\n");
   ends_with_newline_ = true;
 }
 
@@ -28,20 +29,22 @@ void AnswerPrinter::show_aside(Part part, std::string_view piece) {
   const Terminal& terminal = aside_terminal();
   if (part_ != part) {
     end_aside();
+    flush_wrap();
     part_ = part;
     write_aside(terminal.dim());
     if (part == Part::call) write_aside("[call] ");
     if (part == Part::thinking && !terminal.has_color()) write_aside("[thinking]\n");
   }
-  if (terminal.is_terminal()) {
-    write_aside(for_terminal(piece));
+  if (out_.is_terminal()) {
+    write_wrapped(piece);
   } else {
-    write_aside(piece);
+    write_aside(terminal.is_terminal() ? for_terminal(piece) : std::string(piece));
   }
 }
 
 void AnswerPrinter::end_aside() {
   if (part_ == Part::answer) return;
+  flush_wrap();
   const Terminal& terminal = aside_terminal();
   const bool was_thinking = part_ == Part::thinking;
   part_ = Part::answer;
@@ -63,7 +66,14 @@ void AnswerPrinter::write_aside(std::string_view text) {
 }
 
 bool AnswerPrinter::write(std::string_view text) {
-  return out_.is_terminal() ? output_.write(for_terminal(text)) : output_.write(text);
+  return out_.is_terminal() ? write_wrapped(text) : output_.write(text);
 }
+
+// One column stays free: not every terminal waits for the next character after the last column.
+bool AnswerPrinter::write_wrapped(std::string_view text) {
+  return output_.write(wrap_.push(for_terminal(text), out_.columns() - 1));
+}
+
+bool AnswerPrinter::flush_wrap() { return output_.write(wrap_.finish()); }
 
 }  // namespace larder::apps

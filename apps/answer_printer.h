@@ -5,13 +5,14 @@
 
 #include "apps/output.h"
 #include "apps/terminal.h"
+#include "apps/word_wrap.h"
 #include "runtime/session/generation.h"
 #include "runtime/session/thinking.h"
 
 namespace larder::apps {
 
 // Thinking and calls are dim on a terminal; where stdout is none they go to stderr, since they are
-// no result.
+// no result. On a terminal, lines break between words.
 class AnswerPrinter {
  public:
   AnswerPrinter(Output& output, const Terminal& out, const Terminal& err, bool shows_thinking)
@@ -28,11 +29,15 @@ class AnswerPrinter {
   void write_aside(std::string_view text);
   bool write(std::string_view text);
 
+  bool write_wrapped(std::string_view text);
+  bool flush_wrap();
+
   Output& output_;
   const Terminal& out_;
   const Terminal& err_;
   bool shows_thinking_;
   runtime::Part part_ = runtime::Part::answer;  // what was shown last
+  WordWrap wrap_;
   bool ends_with_newline_ = true;
 };
 

@@ -7,6 +7,7 @@
 #include "apps/exit_code.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
+#include "apps/usage_error.h"
 
 namespace larder::apps {
 namespace {
@@ -27,7 +28,7 @@ int understand_and_run(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
-    complain(std::string(error.what()) + "; see `larder --help`");
+    complain(usage_message(program, error));
     return kUsage;
   }
   if (!run) {

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -29,6 +31,12 @@ Result<Output> Output::open(const std::string& path, std::span<const std::string
           .with_file(path);
     }
   }
+  struct stat info {};
+  const bool is_there = stat(path.c_str(), &info) == 0;
+  if (!is_there || S_ISREG(info.st_mode)) {
+    if (Result<Output> output = open_beside(path)) return output;
+  }
+  // A device, a pipe, or a folder in which nothing can be made.
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) {
     return Status(Cause::io, std::string("cannot be written: ") + std::strerror(errno))
@@ -37,16 +45,45 @@ Result<Output> Output::open(const std::string& path, std::span<const std::string
   return Output(descriptor, path, true);
 }
 
+Result<Output> Output::open_beside(const std::string& path) {
+  std::string target = path;
+  if (char* const resolved = realpath(path.c_str(), nullptr)) {  // a link stays a link
+    target = resolved;
+    std::free(resolved);
+  }
+  std::string partial = target + ".partial-XXXXXX";
+  const bool was_writable = access(target.c_str(), W_OK) == 0 || errno == ENOENT;
+  const int descriptor = was_writable ? mkostemp(partial.data(), O_CLOEXEC) : -1;
+  if (descriptor < 0) return Status(Cause::io, "cannot be written").with_file(path);
+  struct stat info {};
+  const mode_t mask = umask(0);
+  umask(mask);
+  const bool is_there = stat(target.c_str(), &info) == 0;
+  (void)fchmod(descriptor, is_there ? info.st_mode & 07777 : 0666 & ~mask);
+  Output output(descriptor, path, true);
+  output.partial_ = std::move(partial);
+  output.target_ = std::move(target);
+  return output;
+}
+
 Output Output::standard() { return Output(STDOUT_FILENO, "stdout", false); }
 
 Output::Output(Output&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       name_(std::move(other.name_)),
       is_owned_(other.is_owned_),
-      error_(other.error_) {}
+      error_(other.error_),
+      partial_(std::exchange(other.partial_, {})),
+      target_(std::move(other.target_)) {}
 
 Output::~Output() {
   if (is_owned_ && descriptor_ >= 0) close(descriptor_);
+  give_up();
+}
+
+void Output::give_up() noexcept {
+  if (!partial_.empty()) unlink(partial_.c_str());
+  partial_.clear();
 }
 
 bool Output::write(std::string_view bytes) {
@@ -66,6 +103,14 @@ Status Output::finish() {
     const int closed = close(std::exchange(descriptor_, -1));
     if (closed != 0 && error_ == 0) error_ = errno;
   }
+  if (!partial_.empty() && error_ == 0) {
+    if (rename(partial_.c_str(), target_.c_str()) == 0) {
+      partial_.clear();
+    } else {
+      error_ = errno;
+    }
+  }
+  if (error_ != 0) give_up();
   if (error_ == 0 || error_ == EPIPE) return {};
   return Status(Cause::io, std::string("cannot be written: ") + std::strerror(error_))
       .with_file(name_);

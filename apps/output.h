@@ -11,8 +11,9 @@ namespace larder::apps {
 
 class Output {
  public:
-  // "-" is stdout. A file is created or emptied, but not one that the run uses already, under
-  // whatever name: emptying a mapped model would destroy it and end the program.
+  // "-" is stdout. A file is written beside its place and takes it when finish() succeeds, so that
+  // a run that fails leaves what was there; devices and pipes are written as they are. A file that
+  // the run uses already, under whatever name, is refused.
   static Result<Output> open(const std::string& path, std::span<const std::string> in_use = {});
   static Output standard();
 
@@ -29,11 +30,14 @@ class Output {
  private:
   Output(int descriptor, std::string name, bool is_owned)
       : descriptor_(descriptor), name_(std::move(name)), is_owned_(is_owned) {}
+  static Result<Output> open_beside(const std::string& path);
+  void give_up() noexcept;
 
   int descriptor_;
   std::string name_;
   bool is_owned_;
-  int error_ = 0;  // errno
+  int error_ = 0;                 // errno
+  std::string partial_, target_;  // the file written, and its place; empty if there is no such move
 };
 
 }  // namespace larder::apps

@@ -1,11 +1,14 @@
 #include "apps/terminal.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 #include <utility>
 
 namespace larder::apps {
@@ -85,27 +88,54 @@ std::string progress_text(std::string_view label, int64_t done, int64_t total, d
 }
 
 ProgressLine::ProgressLine(const Terminal& terminal, std::string label, bool is_quiet)
-    : terminal_(terminal),
-      label_(std::move(label)),
-      is_on_(terminal.can_redraw() && !is_quiet),
-      start_(Clock::now()),
-      last_draw_(start_) {}
+    : terminal_(terminal), label_(std::move(label)) {
+  if (!terminal.can_redraw() || is_quiet) return;
+  // Signals are for the thread that waits for the work.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no thread can be had: work goes on untold
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
 
 ProgressLine::~ProgressLine() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    has_ended_ = true;
+  }
+  wakes_.notify_one();
+  thread_.join();
   if (is_drawn_) std::fputs("\r\x1b[K", stderr);
 }
 
 void ProgressLine::update(int64_t done, int64_t total) {
+  done_ = done;
+  total_ = total;
+}
+
+void ProgressLine::run() {
   using namespace std::chrono_literals;
-  constexpr auto kMoment = 300ms;    // shorter work needs no line
+  constexpr auto kMoment = 500ms;    // shorter work needs no line
   constexpr auto kInterval = 100ms;  // between two drawings
-  const Clock::time_point now = Clock::now();
-  if (!is_on_ || now - start_ < kMoment || (is_drawn_ && now - last_draw_ < kInterval)) return;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
-  const std::string text = progress_text(label_, done, total, seconds, terminal_.columns() - 1);
+  std::unique_lock lock(mutex_);
+  const auto has_ended = [this] { return has_ended_; };
+  if (wakes_.wait_for(lock, kMoment, has_ended)) return;
+  do {
+    draw();
+  } while (!wakes_.wait_for(lock, kInterval, has_ended));
+}
+
+void ProgressLine::draw() {
+  const int64_t total = total_;
+  if (total <= 0) return;
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const std::string text = progress_text(label_, done_, total, seconds, terminal_.columns() - 1);
   std::fprintf(stderr, "\r%s\x1b[K", text.c_str());
   is_drawn_ = true;
-  last_draw_ = now;
 }
 
 }  // namespace larder::apps

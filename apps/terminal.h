@@ -1,10 +1,14 @@
 // What the screen can do, asked of each stream by itself, and a progress line.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 
 namespace larder::apps {
 
@@ -33,7 +37,8 @@ class Terminal {
 std::string for_terminal(std::string_view text);
 
 // "prompt  [####------]  40 %  205/512  3 s left", drawn over itself on stderr; only there where
-// that is a terminal, and only once the work has taken a moment.
+// that is a terminal, and only once the work has taken a moment. A thread draws, so that the line
+// comes also before the first step is done.
 class ProgressLine {
  public:
   ProgressLine(const Terminal& terminal, std::string label, bool is_quiet);
@@ -42,10 +47,18 @@ class ProgressLine {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void run();
+  void draw();
+
   const Terminal& terminal_;
   std::string label_;
-  bool is_on_, is_drawn_ = false;
-  Clock::time_point start_, last_draw_;
+  Clock::time_point start_ = Clock::now();
+  bool is_drawn_ = false;                      // the thread's
+  std::atomic<int64_t> done_ = 0, total_ = 0;  // total 0: not known yet
+  std::mutex mutex_;
+  std::condition_variable wakes_;
+  bool has_ended_ = false;
+  std::thread thread_;
 };
 
 // The text of the line, `columns` wide at most. seconds: since the start.

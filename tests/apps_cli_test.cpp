@@ -302,3 +302,12 @@ TEST_CASE("program: an installed tree finds its model wherever it was moved") {
                 folder.path() + "/share/larder/models/storyteller-q4.gguf");
   CHECK(larder::tests::run({program, "inspect"}).code == 0);
 }
+
+TEST_CASE("program: bad usage names the command whose help tells more") {
+  check_error(larder_run({"generate", "--no-such-flag"}), 2, "see `larder generate --help`");
+  check_error(larder_run({"generate", "-p", "a", "--temp", "warm"}), 2,
+              "--temp: 'warm' is no value for it");
+  check_error(larder_run({"generate", "-p"}), 2, "needs a value");
+  check_error(larder_run({"render"}), 2, "--messages is needed");
+  check_error(larder_run({"sing"}), 2, "see `larder --help`");
+}

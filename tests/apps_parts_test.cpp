@@ -3,17 +3,22 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "apps/history_file.h"
 #include "apps/json.h"
 #include "apps/npy.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "apps/terminal.h"
+#include "apps/word_wrap.h"
 #include "tests/child_process.h"
 
 using larder::Cause;
@@ -177,4 +182,82 @@ TEST_CASE("token ids: commas, blanks and lines between; anything else is named")
     CAPTURE(text);
     CHECK(parse_ids(text).status().cause() == Cause::invalid_argument);
   }
+}
+
+namespace {
+
+// However the text is cut into pieces, the result is the same.
+std::string wrapped(const std::string& text, int columns) {
+  std::string whole;
+  for (size_t n = 1; n <= text.size(); ++n) {
+    larder::apps::WordWrap wrap;
+    std::string result;
+    for (size_t at = 0; at < text.size();) {
+      size_t end = std::min(at + n, text.size());
+      while (end < text.size() && (text[end] & 0xc0) == 0x80) ++end;  // whole characters
+      result += wrap.push(text.substr(at, end - at), columns);
+      at = end;
+    }
+    result += wrap.finish();
+    if (whole.empty()) whole = result;
+    CHECK(result == whole);
+  }
+  return whole;
+}
+
+}  // namespace
+
+TEST_CASE("word wrap: lines break between words, and the blank there is not shown") {
+  CHECK(wrapped("aaa bbb ccc", 7) == "aaa bbb\nccc");
+  CHECK(wrapped("aaa bbb ccc", 8) == "aaa bbb\nccc");
+  CHECK(wrapped("aaa bbb ccc", 11) == "aaa bbb ccc");
+  CHECK(wrapped("a\n\nb c\n", 3) == "a\n\nb c\n");
+  CHECK(wrapped("  - one two", 8) == "  - one\ntwo");
+}
+
+TEST_CASE("word wrap: a word wider than the line begins one and is left to the terminal") {
+  CHECK(wrapped("see https://example.org/path now", 10) == "see\nhttps://example.org/path\nnow");
+}
+
+TEST_CASE("word wrap: wide characters take two columns and break anywhere") {
+  const std::string wide = "\u65e5\u672c\u8a9e\u65e5\u672c";
+  CHECK(wrapped(wide, 5) == "\u65e5\u672c\n\u8a9e\u65e5\n\u672c");
+  CHECK(larder::apps::char_columns(U'a') == 1);
+  CHECK(larder::apps::char_columns(0x65e5) == 2);
+  CHECK(larder::apps::char_columns(0x301) == 0);
+  CHECK(wrapped("cafe\u0301 x", 6) == "cafe\u0301 x");
+}
+
+TEST_CASE("word wrap: code and tables keep their lines") {
+  const std::string code = "```c\nint main() { return 0; }\n```\n";
+  CHECK(wrapped(code + "aa bb cc", 5) == code + "aa bb\ncc");
+  const std::string table = "| a | b | c | d |\n";
+  CHECK(wrapped(table, 6) == table);
+  CHECK(wrapped("    x = y + z;\n", 6) == "    x = y + z;\n");
+  CHECK(wrapped("~~~\n``` a b c d e\n~~~\na b c\n", 4) == "~~~\n``` a b c d e\n~~~\na b\nc\n");
+}
+
+TEST_CASE("output: a file is whole or as it was") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("result", "old");
+  {
+    auto output = larder::apps::Output::open(path);
+    REQUIRE(output.ok());
+    output->write("half");
+    CHECK(content(path) == "old");
+  }
+  CHECK(content(path) == "old");
+  REQUIRE(chmod(path.c_str(), 0640) == 0);
+  {
+    auto output = larder::apps::Output::open(path);
+    REQUIRE(output.ok());
+    output->write("new");
+    CHECK(output->finish().ok());
+  }
+  CHECK(content(path) == "new");
+  struct stat info {};
+  REQUIRE(stat(path.c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0640);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()),
+                      std::filesystem::directory_iterator()) == 1);
 }

@@ -193,6 +193,7 @@ Status Session::append(std::span<const TokenId> tokens, const Progress& progress
                        ForwardObserver* observer) {
   if (Status s = impl_->check_room(tokens, impl_->tokens.size()); !s.ok()) return s;
   const auto batch = static_cast<size_t>(impl_->options.batch_size);
+  if (progress && !progress(0, static_cast<int32_t>(tokens.size()))) return impl_->report_cancel();
   for (size_t done = 0; done < tokens.size();) {
     if (impl_->is_cancelled.load(std::memory_order_relaxed)) return impl_->report_cancel();
     const size_t n = std::min(batch, tokens.size() - done);

@@ -27,7 +27,7 @@ struct SessionOptions {
   std::string isa;           // empty: the best; a name of quant::kernel_sets()
 };
 
-// done tokens of total; returning false cancels.
+// done tokens of total, first 0; returning false cancels.
 using Progress = std::function<bool(int32_t done, int32_t total)>;
 
 class Session {
