@@ -11,6 +11,7 @@
 #include "apps/repl.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
+#include "apps/template_flags.h"
 
 namespace larder::apps {
 namespace {
@@ -21,6 +22,7 @@ struct ChatCommandOptions {
   PromptFlags prompt;
   runtime::SessionOptions session;
   SamplingFlags sampling;
+  TemplateFlags chat_template;
   runtime::GenerationOptions generation;
   bool hides_thinking = false, keeps_no_history = false;
 };
@@ -46,10 +48,17 @@ int run_chat(const ChatCommandOptions& options) {
     prompt.resize(prompt.find_last_not_of('\n') + 1);
   }
 
+  const auto chat_template = read_template(options.chat_template);
+  if (!chat_template) return fail(chat_template.status());
+  const auto variables = template_variables(options.chat_template);
+  if (!variables) return fail(variables.status());
   const auto engine = open_engine(options.model, options.session, options.sampling, options.output);
   if (!engine) return fail_model(engine.status());
-  auto chat = runtime::Chat::create(*engine->session, {engine->sampler, options.generation});
+  const std::string wish = thinking_wish(options.chat_template);
+  auto chat = runtime::Chat::create(
+      *engine->session, {engine->sampler, options.generation, wish, *variables}, *chat_template);
   if (!chat) return fail_model(chat.status());
+  if (!options.output.is_quiet) warn_of_thinking((*chat)->chat_template(), wish);
   (*chat)->set_system(options.system_prompt);
   Conversation conversation(*engine->session, std::move(*chat), options.output,
                             options.hides_thinking);
@@ -66,6 +75,7 @@ void add_chat(CLI::App& program, Run& run) {
   auto options = std::make_shared<ChatCommandOptions>();
   add_model_option(command, options->model);
   add_prompt_options(command, options->prompt);
+  add_template_options(command, options->chat_template);
   command.add_option("--system-prompt,--system", options->system_prompt, "The system prompt")
       ->type_name("TEXT");
   command.add_flag("--hide-thinking", options->hides_thinking, "Show the answer alone");

@@ -70,7 +70,8 @@ Result<StopReason> Conversation::run(const Turn& turn) {
 
 void Conversation::write_json(const Answer& answer) {
   DataValue object = DataValue::make_dict({{"message", to_data(answer.message)}});
-  add_ending(object, answer.tokens, answer.reason, *last_timings_);
+  add_origin(object, session_.model().file().path(), chat_->options().sampler.seed);
+  add_ending(object, answer.tokens, answer.reason, *last_timings_, !answer.message.calls.empty());
   output_.write(to_json(object) + "\n");
 }
 

@@ -13,11 +13,11 @@ namespace larder::apps {
 using formats::DataValue;
 using runtime::StopReason;
 
-std::string_view finish_reason(StopReason reason) noexcept {
+std::string_view finish_reason(StopReason reason, bool has_calls) noexcept {
   switch (reason) {
     case StopReason::end_of_generation:
     case StopReason::stop_string:
-      return "stop";
+      return has_calls ? "tool_calls" : "stop";
     case StopReason::length:
     case StopReason::context_full:
       return "length";
@@ -27,12 +27,17 @@ std::string_view finish_reason(StopReason reason) noexcept {
   return "stop";
 }
 
+void add_origin(DataValue& object, std::string_view model, uint64_t seed) {
+  object.dict.emplace_back("model", model);
+  object.dict.emplace_back("seed", static_cast<int64_t>(seed));
+}
+
 void add_ending(DataValue& object, const std::vector<formats::TokenId>& tokens, StopReason reason,
-                const Timings& timings) {
+                const Timings& timings, bool has_calls) {
   DataValue ids = DataValue::make_list();
   for (const formats::TokenId token : tokens) ids.list.emplace_back(int64_t{token});
   object.dict.emplace_back("tokens", std::move(ids));
-  object.dict.emplace_back("finish_reason", finish_reason(reason));
+  object.dict.emplace_back("finish_reason", finish_reason(reason, has_calls));
   object.dict.emplace_back("stop_reason", stop_reason_name(reason));
   object.dict.emplace_back("timings", timings.to_data());
 }

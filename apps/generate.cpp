@@ -70,6 +70,7 @@ int answer(const Engine& engine, const std::string& prompt, const GenerateOption
 
   if (options.output.is_json) {
     DataValue object = DataValue::make_dict({{"text", generated->text}});
+    add_origin(object, session.model().file().path(), engine.sampler.seed);
     add_ending(object, generated->tokens, generated->reason, *timings);
     output.write(to_json(object) + "\n");
   } else if (out.is_terminal()) {

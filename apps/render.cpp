@@ -10,7 +10,9 @@
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/subcommands.h"
+#include "apps/template_flags.h"
 #include "runtime/session/prompt.h"
+#include "runtime/session/thinking_style.h"
 
 namespace larder::apps {
 namespace {
@@ -19,7 +21,8 @@ using formats::ChatTemplate;
 using formats::DataValue;
 
 struct RenderOptions {
-  std::string model, messages, template_file, now;
+  std::string model, messages, now;
+  TemplateFlags chat_template;
   bool has_no_generation_prompt = false, is_json = false;
 };
 
@@ -56,14 +59,6 @@ Result<std::tm> read_time(const std::string& text) {
   return Status(Cause::invalid_argument, "must be like 2025-07-10T12:00:00", "option now");
 }
 
-Result<std::shared_ptr<const ChatTemplate>> read_template_file(const std::string& path) {
-  const Result<std::string> source = read_file(path);
-  if (!source) return source.status();
-  auto parsed = ChatTemplate::parse(*source);
-  if (!parsed) return parsed.status().with_file(path);
-  return parsed;
-}
-
 int render(const ChatTemplate& chat_template, const formats::Tokenizer* tokenizer,
            const RenderOptions& options) {
   Result<DataValue> variables = read_variables(options.messages);
@@ -74,6 +69,12 @@ int render(const ChatTemplate& chat_template, const formats::Tokenizer* tokenize
     std::erase_if(variables->dict,
                   [](const auto& member) { return member.first == "add_generation_prompt"; });
     variables->dict.emplace_back("add_generation_prompt", false);
+  }
+  const Result<DataValue> more = template_variables(options.chat_template);
+  if (!more) return fail(more.status());
+  runtime::add_variables(*variables, more->dict);
+  if (const std::string wish = thinking_wish(options.chat_template); !wish.empty()) {
+    runtime::add_variables(*variables, runtime::thinking_variables(chat_template.source(), wish));
   }
   runtime::add_default_variables(*variables, tokenizer);
   const Result<formats::MarkedText> prompt = chat_template.render(*variables, *now);
@@ -91,22 +92,15 @@ int render(const ChatTemplate& chat_template, const formats::Tokenizer* tokenize
 
 // A template of its own is rendered without any model, unless one is named.
 int run_render(const RenderOptions& options) {
-  std::shared_ptr<const formats::Tokenizer> tokenizer;
-  std::shared_ptr<const formats::GgufFile> file;
-  if (options.template_file.empty() || !options.model.empty()) {
-    const auto vocabulary = load_vocabulary(options.model);
-    if (!vocabulary) return fail_model(vocabulary.status());
-    tokenizer = vocabulary->tokenizer;
-    file = vocabulary->file;
-  }
-  if (!options.template_file.empty()) {
-    const auto chat_template = read_template_file(options.template_file);
-    if (!chat_template) return fail(chat_template.status());
-    return render(**chat_template, tokenizer.get(), options);
-  }
-  const auto chat_template = runtime::read_chat_template(*file);
+  const auto own = read_template(options.chat_template);
+  if (!own) return fail(own.status());
+  if (*own != nullptr && options.model.empty()) return render(**own, nullptr, options);
+  const auto vocabulary = load_vocabulary(options.model);
+  if (!vocabulary) return fail_model(vocabulary.status());
+  if (*own != nullptr) return render(**own, vocabulary->tokenizer.get(), options);
+  const auto chat_template = runtime::read_chat_template(*vocabulary->file);
   if (!chat_template) return fail_model(chat_template.status());
-  return render(**chat_template, tokenizer.get(), options);
+  return render(**chat_template, vocabulary->tokenizer.get(), options);
 }
 
 }  // namespace
@@ -121,8 +115,7 @@ void add_render(CLI::App& program, Run& run) {
                   "JSON: a list of messages, or an object with \"messages\"; - is stdin")
       ->type_name("FILE")
       ->required();
-  command.add_option("--template", options->template_file, "Another template than the model's")
-      ->type_name("FILE");
+  add_template_options(command, options->chat_template);
   command.add_flag("--no-generation-prompt", options->has_no_generation_prompt,
                    "Do not begin the answer");
   command.add_option("--now", options->now, "The time that templates see (default: the present)")

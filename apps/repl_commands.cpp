@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "apps/exit_code.h"
+#include "apps/template_flags.h"
+#include "apps/terminal.h"
+#include "apps/transcript.h"
 
 namespace larder::apps {
 namespace {
@@ -33,6 +36,15 @@ std::string_view trim(std::string_view text) {
 std::pair<std::string_view, std::string_view> split_first(std::string_view text) {
   const size_t end = std::min(text.find_first_of(" \t\n"), text.size());
   return {text.substr(0, end), trim(text.substr(end))};
+}
+
+// The beginning, for a line of the screen.
+std::string one_line(std::string_view text) {
+  constexpr size_t kMost = 60;
+  const std::string_view line = text.substr(0, text.find('\n'));
+  size_t n = std::min(line.size(), kMost);
+  while (n > 0 && n < line.size() && (line[n] & 0xc0) == 0x80) --n;  // whole characters
+  return for_terminal(line.substr(0, n)) + (n < text.size() ? " ..." : "");
 }
 
 Next help(Conversation&, std::string_view) {
@@ -62,6 +74,59 @@ Next clear(Conversation& conversation, std::string_view) {
 Next regenerate(Conversation& conversation, std::string_view) {
   const auto reason = conversation.regenerate();
   if (!reason) fail(reason.status());
+  return Next::read_on;
+}
+
+Next undo(Conversation& conversation, std::string_view) {
+  const auto text = conversation.chat().undo();
+  if (!text) {
+    complain("there is nothing to take back");
+  } else {
+    std::fprintf(stderr, "Taken back: %s\n", one_line(*text).c_str());
+  }
+  return Next::read_on;
+}
+
+Next save(Conversation& conversation, std::string_view path) {
+  if (path.empty()) {
+    complain("/save needs the name of a file");
+    return Next::read_on;
+  }
+  const Status saved = save_messages(std::string(path), conversation.chat().messages());
+  if (!saved.ok()) {
+    fail(saved);
+  } else {
+    std::fprintf(stderr, "%zu messages are saved.\n", conversation.chat().messages().size());
+  }
+  return Next::read_on;
+}
+
+Next load(Conversation& conversation, std::string_view path) {
+  if (path.empty()) {
+    complain("/load needs the name of a file");
+    return Next::read_on;
+  }
+  auto messages = load_messages(std::string(path));
+  if (!messages) {
+    fail(messages.status());
+    return Next::read_on;
+  }
+  conversation.chat().set_messages(std::move(*messages));
+  std::fprintf(stderr, "%zu messages are loaded, in place of the conversation.\n",
+               conversation.chat().messages().size());
+  return Next::read_on;
+}
+
+Next think(Conversation& conversation, std::string_view wish) {
+  ChatOptions options = conversation.chat().options();
+  if (wish.empty()) {
+    std::fprintf(stderr, "thinking: %s\n",
+                 options.thinking.empty() ? "auto" : options.thinking.c_str());
+    return Next::read_on;
+  }
+  options.thinking = wish == "auto" ? "" : wish;
+  warn_of_thinking(conversation.chat().chat_template(), options.thinking);
+  if (Status s = conversation.chat().set_options(std::move(options)); !s.ok()) fail(s);
   return Next::read_on;
 }
 
@@ -183,8 +248,12 @@ const std::vector<Command>& commands() {
       {{"exit", "bye", "quit"}, "", "leave, as Ctrl-D does", leave},
       {{"clear"}, "", "forget the conversation, keep the system prompt", clear},
       {{"regen", "retry"}, "", "answer the last message again", regenerate},
+      {{"undo"}, "", "take back the last message and its answer", undo},
+      {{"save"}, " FILE", "write the conversation to a file", save},
+      {{"load"}, " FILE", "go on with a conversation from a file", load},
+      {{"think"}, " [on|off|LEVEL]", "ask the model to think or not, if it can do both", think},
       {{"system"}, " [TEXT]", "show or set the system prompt; \"\" removes it", system},
-      {{"set"}, " [NAME VALUE]", "show or change sampling; /set thinking on|off", set},
+      {{"set"}, " [NAME VALUE]", "show or change sampling; /set thinking off hides it", set},
       {{"stats"}, "", "context, memory and speed", stats}};
   return all;
 }

@@ -311,3 +311,40 @@ TEST_CASE("program: bad usage names the command whose help tells more") {
   check_error(larder_run({"render"}), 2, "--messages is needed");
   check_error(larder_run({"sing"}), 2, "see `larder --help`");
 }
+
+TEST_CASE("json: an answer tells its model and the seed that gives it again") {
+  for (const char* const command : {"chat", "generate"}) {
+    const Finished first = larder_run({command, "-p", "A dog", "-n", "12", "--json", "-q"});
+    REQUIRE(first.code == 0);
+    const json object = json::parse(first.out);
+    CHECK(has(object["model"].get<std::string>(), "storyteller-q4.gguf"));
+    const std::string seed = std::to_string(object["seed"].get<uint64_t>());
+    const Finished again =
+        larder_run({command, "-p", "A dog", "-n", "12", "--json", "-q", "-s", seed});
+    CHECK(json::parse(again.out)["tokens"] == object["tokens"]);
+  }
+}
+
+TEST_CASE("templates: a file, variables and the wish to think reach chat and render") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file(
+      "t.jinja",
+      "{{ messages[0].content }}|{{ tone }}|{% if enable_thinking is defined %}{{ enable_thinking "
+      "}}{% endif %}");
+  const std::string messages = folder.file("m.json", "[{\"role\": \"user\", \"content\": \"Hi\"}]");
+  const Finished plain = larder_run({"render", "--messages", messages, "--template", path});
+  CHECK(plain.out == "Hi||");
+  const Finished full = larder_run({"render", "--messages", messages, "--template", path, "--think",
+                                    "off", "--chat-template-kwargs", "{\"tone\": \"sad\"}"});
+  CHECK(full.out == "Hi|sad|False");
+  check_error(larder_run({"render", "--messages", messages, "--chat-template-kwargs", "[1]"}), 2,
+              "JSON object");
+  check_error(larder_run({"chat", "-p", "a", "--chat-template-kwargs", "{"}), 2,
+              "--chat-template-kwargs");
+  check_error(larder_run({"chat", "-p", "a", "--template", folder.file("bad.jinja", "{% if %}")}),
+              1, "bad.jinja");
+  const Finished chat = larder_run({"chat", "-p", "Hi", "--template", path, "-n", "1"});
+  CHECK(chat.code == 0);
+  CHECK(!has(chat.err, "no switch"));
+  CHECK(has(larder_run({"chat", "-p", "Hi", "--think", "on", "-n", "1"}).err, "no switch"));
+}

@@ -18,6 +18,7 @@
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/terminal.h"
+#include "apps/transcript.h"
 #include "apps/word_wrap.h"
 #include "tests/child_process.h"
 
@@ -260,4 +261,31 @@ TEST_CASE("output: a file is whole or as it was") {
   CHECK((info.st_mode & 0777) == 0640);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()),
                       std::filesystem::directory_iterator()) == 1);
+}
+
+TEST_CASE("transcript: a conversation comes back as it was") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/talk.json";
+  const std::vector<larder::runtime::Message> messages = {
+      {"system", "Be kind."},
+      {"user", "Hi \"there\"\n"},
+      {"assistant", "Hello.", "why", {{"functions.f", "{\"a\":1}"}}}};
+  REQUIRE(larder::apps::save_messages(path, messages).ok());
+  const auto loaded = larder::apps::load_messages(path);
+  REQUIRE_MESSAGE(loaded.ok(), loaded.status().to_string());
+  REQUIRE(loaded->size() == 3);
+  CHECK((*loaded)[1].content == "Hi \"there\"\n");
+  CHECK((*loaded)[2].thinking == "why");
+  REQUIRE((*loaded)[2].calls.size() == 1);
+  CHECK((*loaded)[2].calls[0].name == "f");
+  CHECK((*loaded)[2].calls[0].arguments == "{\"a\":1}");
+
+  const auto cause = [&](const std::string& text) {
+    return larder::apps::load_messages(folder.file("bad.json", text)).status().cause();
+  };
+  CHECK(cause("{}") == Cause::value_type);
+  CHECK(cause("[1]") == Cause::value_type);
+  CHECK(cause("[{\"content\": \"x\"}]") == Cause::value_type);
+  CHECK(cause("[{\"role\": \"user\", \"content\": 3}]") == Cause::value_type);
+  CHECK(larder::apps::load_messages(folder.path() + "/absent").status().cause() == Cause::io);
 }

@@ -253,3 +253,27 @@ TEST_CASE("repl: typed lines work without a screen that can be edited on") {
   CHECK(terminal.finish() == 0);
   CHECK(terminal.output().find("\x1b") == std::string::npos);
 }
+
+TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/talk.json";
+  AtTerminal terminal(chat({"-n", "4"}), at(folder));
+  const auto type = [&](const std::string& line, const char* answer) {
+    REQUIRE(terminal.wait_for("> "));
+    terminal.send(line + "\r");
+    REQUIRE(terminal.wait_for(answer));
+  };
+  type("/undo", "nothing to take back");
+  type("Hello!", "t/s ]");
+  type("/save " + path, "2 messages are saved");
+  type("/undo", "Taken back: Hello!");
+  type("/undo", "nothing to take back");
+  type("/load " + path, "2 messages are loaded");
+  type("/load " + folder.path() + "/absent", "cannot be read");
+  type("/save", "needs the name of a file");
+  type("/think off", "no switch");
+  type("/think", "thinking: off");
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send(kCtrlD);
+  CHECK(terminal.finish() == 0);
+}

@@ -1,0 +1,19 @@
+// Conversations as files: what /save writes, and `render --messages` reads as well.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/status.h"
+#include "runtime/session/prompt.h"
+
+namespace larder::apps {
+
+// {"messages": [{"role", "content", ...}, ...]}. The file is complete or not there.
+Status save_messages(const std::string& path, const std::vector<runtime::Message>& messages);
+
+// The same, or the list alone. Content may be a list of text parts. Errors: `value_type` naming the
+// message; those of reading and of JSON.
+Result<std::vector<runtime::Message>> load_messages(const std::string& path);
+
+}  // namespace larder::apps
