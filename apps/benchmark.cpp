@@ -30,13 +30,20 @@ std::vector<TokenId> spread_tokens(int32_t n, int32_t n_vocab) {
   return tokens;
 }
 
-// Runs once unmeasured, then `repetitions` times, each from the same depth.
+// Makes the session hold these tokens, of which it may hold the beginning of more.
+Status go_back_to(runtime::Session& session, std::span<const TokenId> tokens) {
+  const auto n_held = std::min(session.tokens().size(), tokens.size());
+  const auto n_left = static_cast<size_t>(session.truncate(static_cast<int32_t>(n_held)));
+  return n_left == tokens.size() ? Status() : session.append(tokens.subspan(n_left));
+}
+
+// Runs once unmeasured, then `repetitions` times, each behind `before`.
 template <class F>
-Status measure(runtime::Session& session, const BenchmarkOptions& options, Measurement& result,
-               F&& run) {
+Status measure(runtime::Session& session, const BenchmarkOptions& options,
+               std::span<const TokenId> before, Measurement& result, F&& run) {
   if (result.n_tokens == 0) return {};
   for (int i = -1; i < options.repetitions; ++i) {
-    session.truncate(options.depth);
+    if (Status s = go_back_to(session, before); !s.ok()) return s;
     const Stopwatch watch;
     if (Status s = run(); !s.ok()) return s;
     if (i >= 0) result.seconds.push_back(watch.seconds());
@@ -85,19 +92,16 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
   const runtime::TokenWork work = runtime::token_work(
       model.config(), model.weights(), session.options().exact ? sizeof(float) : sizeof(uint16_t));
   const std::vector<TokenId> tokens = spread_tokens(options.n_positions(), model.config().n_vocab);
-  const std::span<const TokenId> next =
-      std::span(tokens).subspan(static_cast<size_t>(options.depth));
+  const auto before = std::span(tokens).first(static_cast<size_t>(options.depth));
+  const std::span<const TokenId> next = std::span(tokens).subspan(before.size());
 
   Benchmark result;
   session.truncate(0);
-  if (options.depth > 0) {
-    const auto before = std::span(tokens).first(static_cast<size_t>(options.depth));
-    if (Status s = session.append(before); !s.ok()) return s;
-  }
+  if (Status s = go_back_to(session, before); !s.ok()) return s;
 
   result.prefill.n_tokens = options.n_prompt;
   result.prefill.ops = work.prefill_ops(options.depth, options.n_prompt);
-  Status status = measure(session, options, result.prefill, [&] {
+  Status status = measure(session, options, before, result.prefill, [&] {
     return session.append(next.first(static_cast<size_t>(options.n_prompt)));
   });
   if (!status.ok()) return status;
@@ -108,7 +112,7 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
     result.decode.ops += step.ops;
     result.decode.bytes += step.bytes;
   }
-  status = measure(session, options, result.decode, [&] {
+  status = measure(session, options, before, result.decode, [&] {
     for (int32_t i = 0; i < options.n_predict; ++i) {
       if (Status s = session.append(next.subspan(static_cast<size_t>(i), 1)); !s.ok()) return s;
     }

@@ -29,6 +29,7 @@ const char* const kCases[] = {"mixtral",
                               "phimoe-256",
                               "dbrx",
                               "llama4",
+                              "lfm2moe",
                               "deepseek-v2",
                               "deepseek-v2-lite",
                               "deepseek-v2-lite-legacy",
@@ -44,7 +45,7 @@ const char* const kCases[] = {"mixtral",
                               "ernie4_5-moe",
                               "hunyuan-moe",
                               "minimax-m2"};
-constexpr size_t kCasesInEveryWay = 18;
+constexpr size_t kCasesInEveryWay = 19;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
 struct Way {

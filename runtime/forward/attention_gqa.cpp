@@ -7,8 +7,8 @@ namespace {
 
 // One kind of a layer's heads in one row: q, or k.
 struct Heads {
-  float* x;  // [n][width]
-  int32_t n, width;
+  float* x;  // [n][width], `stride` floats apart
+  int32_t n, width, stride;
   const float* norm;  // [width] or [n * width], or null: ones
 };
 
@@ -25,7 +25,7 @@ void norm_and_rotate(const LayerStep& layer, int64_t row, const Heads& heads) no
   if (layer.config.qk_norm == QkNorm::row_before_rope)
     kernels.rms_norm(heads.x, heads.norm, epsilon, int64_t{heads.n} * heads.width, heads.x);
   for (int32_t h = 0; h < heads.n; ++h) {
-    float* head = heads.x + int64_t{h} * heads.width;
+    float* head = heads.x + int64_t{h} * heads.stride;
     if (layer.config.qk_norm == QkNorm::head_before_rope)
       kernels.rms_norm(head, heads.norm, epsilon, heads.width, head);
     if (layer.config.rotates) rotate(head, cos, sin, rope.n_rot);
@@ -50,17 +50,19 @@ void finish_projection(const LayerStep& layer, const Linear& linear, float* row)
 void finish_row(const LayerStep& layer, int64_t row) noexcept {
   const Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
-  float* q = pass.space.q + row * config.q_width();
+  float* q = pass.space.q + row * config.q_row_width();
   float* k = pass.space.k + row * config.k_width();
   float* v = pass.space.v + row * config.v_width();
   finish_projection(layer, layer.weights.q, q);
   finish_projection(layer, layer.weights.k, k);
   finish_projection(layer, layer.weights.v, v);
-  norm_and_rotate(layer, row, {q, config.n_heads, config.d_key, layer.weights.q_norm});
+  norm_and_rotate(layer, row,
+                  {q, config.n_heads, config.d_key, config.q_stride(), layer.weights.q_norm});
   if (config.temperature_span > 0)
     layer.pass.vector().scale(q, query_growth(config.temperature_span, pass.position_of(row)),
-                              config.q_width());
-  norm_and_rotate(layer, row, {k, config.n_kv_heads, config.d_key, layer.weights.k_norm});
+                              config.q_row_width());
+  norm_and_rotate(layer, row,
+                  {k, config.n_kv_heads, config.d_key, config.d_key, layer.weights.k_norm});
   for (int32_t h = 0; h < config.n_kv_heads; ++h)
     pass.sequence_of(row).store(pass.kernels, layer.index, h, pass.position_of(row),
                                 k + int64_t{h} * config.d_key, v + int64_t{h} * config.d_value);
@@ -73,8 +75,9 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
   const int32_t n_queries = config.n_heads / config.n_kv_heads;
   const int64_t first_head = int64_t{kv_head} * n_queries;
   quant::AttentionArgs args;
-  args.q = pass.space.q + row * config.q_width() + first_head * config.d_key;
-  args.q_stride = static_cast<size_t>(config.d_key);
+  float* const queries = pass.space.q + row * config.q_row_width() + first_head * config.q_stride();
+  args.q = queries;
+  args.q_stride = static_cast<size_t>(config.q_stride());
   args.out = pass.space.mixed.row(row) + first_head * config.d_value;
   args.out_stride = static_cast<size_t>(config.d_value);
   args.keys = sequence.keys(layer.index, kv_head);
@@ -87,6 +90,11 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
   if (config.has_sinks) args.sinks = layer.weights.sinks + first_head;
   args.scale = config.attention_scale;
   pass.vector().attend(args);
+  for (int32_t h = 0; config.gates_output && h < n_queries; ++h) {
+    float* const gate = queries + int64_t{h} * config.q_stride() + config.d_key;
+    pass.vector().sigmoid(gate, config.d_value);
+    pass.vector().multiply(args.out + int64_t{h} * config.d_value, gate, config.d_value);
+  }
 }
 
 }  // namespace

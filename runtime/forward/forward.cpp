@@ -30,6 +30,7 @@ struct Forward::Impl {
 
   Status allocate();
   Status check(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
+  void sort_rows(std::span<const TokenRow> rows, size_t n_sequences) noexcept;
   Status check_row(const TokenRow& row, std::span<SequenceState* const> sequences);
 
   std::shared_ptr<const Model> model;
@@ -100,6 +101,19 @@ Status Forward::Impl::check(std::span<const TokenRow> rows,
   return {};
 }
 
+// REQUIRES: the rows passed check().
+void Forward::Impl::sort_rows(std::span<const TokenRow> rows, size_t n_sequences) noexcept {
+  int32_t* const first = space.first_of_sequence;
+  std::fill_n(first, n_sequences + 1, 0);
+  for (const TokenRow& row : rows) ++first[row.sequence + 1];
+  for (size_t i = 0; i < n_sequences; ++i) first[i + 1] += first[i];
+  for (size_t i = 0; i < rows.size(); ++i)
+    space.rows_by_sequence[first[rows[i].sequence]++] = static_cast<int32_t>(i);
+  // each has become the next one's
+  for (size_t i = n_sequences; i > 0; --i) first[i] = first[i - 1];
+  first[0] = 0;
+}
+
 Forward::Forward(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Forward::~Forward() = default;
 
@@ -124,6 +138,7 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
   Impl& impl = *impl_;
   if (Status status = impl.check(rows, sequences); !status.ok()) return status;
   if (rows.empty()) return {};
+  impl.sort_rows(rows, sequences.size());
   const quant::KernelSet& kernels = *impl.options.kernels;
   Pass pass(PassInputs{.config = impl.model->config(),
                        .weights = impl.model->weights(),

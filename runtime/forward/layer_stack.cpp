@@ -2,7 +2,9 @@
 
 #include "runtime/forward/attention_gqa.h"
 #include "runtime/forward/attention_mla.h"
+#include "runtime/forward/gated_delta_net.h"
 #include "runtime/forward/moe_block.h"
+#include "runtime/forward/short_convolution.h"
 
 namespace larder::runtime {
 namespace {
@@ -79,6 +81,12 @@ void mix(quant::Team& team, const LayerStep& layer) noexcept {
     case Mixer::mla:
       attend_mla(team, layer);
       break;
+    case Mixer::short_convolution:
+      mix_short_convolution(team, layer);
+      break;
+    case Mixer::gated_delta_net:
+      mix_gated_delta_net(team, layer);
+      break;
   }
   project_mixed(team, layer);
 }
@@ -89,6 +97,10 @@ ActivationForms mixer_forms(const LayerStep& layer) noexcept {
       return gqa_input_forms(layer);
     case Mixer::mla:
       return mla_input_forms(layer);
+    case Mixer::short_convolution:
+      return short_convolution_input_forms(layer);
+    case Mixer::gated_delta_net:
+      return gated_delta_net_input_forms(layer);
   }
   return 0;
 }

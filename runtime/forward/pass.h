@@ -49,6 +49,13 @@ struct Pass : PassInputs {
   SequenceState& sequence_of(int64_t row) const noexcept {
     return *sequences[static_cast<size_t>(rows[static_cast<size_t>(row)].sequence)];
   }
+  int32_t n_sequences() const noexcept { return static_cast<int32_t>(sequences.size()); }
+  // The rows of one sequence, in order.
+  std::span<const int32_t> rows_of(int32_t sequence) const noexcept {
+    const int32_t begin = space.first_of_sequence[sequence];
+    return {space.rows_by_sequence + begin,
+            static_cast<size_t>(space.first_of_sequence[sequence + 1] - begin)};
+  }
   int32_t position_of(int64_t row) const noexcept {
     return rows[static_cast<size_t>(row)].position;
   }

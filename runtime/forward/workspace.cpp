@@ -31,7 +31,7 @@ WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& we
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const LayerConfig& layer = config.layers[i];
     const LayerWeights& w = weights.layers[i];
-    raise(q_width, int64_t{layer.q_width()});
+    raise(q_width, int64_t{layer.q_row_width()});
     raise(k_width, int64_t{layer.mixer == Mixer::mla ? layer.d_cached_key() : layer.k_width()});
     raise(v_width, int64_t{layer.mixer == Mixer::mla ? 0 : layer.v_width()});
     raise(mixed_width, int64_t{layer.mixed_width()});
@@ -39,13 +39,23 @@ WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& we
     raise(n_active, int64_t{layer.router.n_active});
     raise(d_ff, int64_t{layer.d_ff});
     raise(d_ff_shared, int64_t{layer.d_ff_shared});
-    for (const Linear* linear : {&w.q, &w.k, &w.v, &w.q_a, &w.kv_a, &w.attn_output})
+    if (layer.carries_state()) see_carrying(layer, w);
+    for (const Linear* linear : {&w.q, &w.k, &w.v, &w.q_a, &w.kv_a, &w.attn_output, &w.conv_input,
+                                 &w.mixed_gate, &w.rates_and_steps, &w.rates, &w.steps})
       see(linear->weight);
     if (layer.mixer == Mixer::mla) see_latent(layer, w);
     for (const HeadStack* stack : {&w.k_b, &w.v_b}) see(stack->first);
     for (const ExpertStack* stack : {&w.gate, &w.up, &w.down}) see(stack->first);
     for (const quant::Matrix* matrix : {&w.shared_gate, &w.shared_up, &w.shared_down}) see(*matrix);
   }
+}
+
+void WorkspaceSizes::see_carrying(const LayerConfig& layer, const LayerWeights& weights) noexcept {
+  raise(conv_input_width, int64_t{weights.conv_input.weight.n_rows});
+  if (layer.mixer != Mixer::gated_delta_net) return;
+  raise(n_channels, int64_t{layer.n_channels});
+  raise(mixed_gate_width, int64_t{layer.mixed_width()});
+  raise(n_state_heads, int64_t{layer.n_heads});
 }
 
 void WorkspaceSizes::see_latent(const LayerConfig& layer, const LayerWeights& weights) noexcept {
@@ -76,16 +86,30 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   mixed.lay_out(arena, n, sizes.mixed_width, sizes.forms);
   cos = floats(n, sizes.n_rot_pairs);
   sin = floats(n, sizes.n_rot_pairs);
+  lay_out_carrying(arena, sizes);
   lay_out_latent(arena, sizes);
   lay_out_experts(arena, sizes);
   logit_rows = arena.take<int32_t>(sizes.n_logits);
   logits = floats(sizes.n_logits, sizes.n_vocab);
   sequence_lengths = arena.take<int32_t>(n);
+  first_of_sequence = arena.take<int32_t>(n + 1);
+  rows_by_sequence = arena.take<int32_t>(n);
 
   n_threads_ = sizes.n_threads;
   scratch_bytes_ = (sizes.scratch_bytes + 63) / 64 * 64;
   scratch_areas_ = arena.take<std::byte*>(n_threads_);
   scratch_memory_ = arena.take<std::byte>(n_threads_ * scratch_bytes_);
+}
+
+void Workspace::lay_out_carrying(Arena& arena, const WorkspaceSizes& sizes) noexcept {
+  const auto floats = [&](int64_t width) {
+    return arena.take<float>(sizes.n_rows * static_cast<size_t>(width));
+  };
+  conv_input = floats(sizes.conv_input_width);
+  convolved = floats(sizes.n_channels);
+  mixed_gate = floats(sizes.mixed_gate_width);
+  rates_and_steps = floats(2 * sizes.n_state_heads);
+  decays = floats(2 * sizes.n_state_heads);
 }
 
 void Workspace::lay_out_latent(Arena& arena, const WorkspaceSizes& sizes) noexcept {

@@ -23,6 +23,7 @@ struct WorkspaceSizes {
 
   size_t n_rows, n_logits, n_threads;
   int64_t d_model, n_vocab, n_rot_pairs;
+  int64_t conv_input_width = 0, n_channels = 0, mixed_gate_width = 0, n_state_heads = 0;
   int64_t q_width = 0, k_width = 0, v_width = 0, mixed_width = 0;
   int64_t d_query_latent = 0, d_unrotated = 0, d_latent = 0;  // of latent attention
   int64_t n_latent_heads = 0, n_latent_rows = 0, latent_key_width = 0;
@@ -31,6 +32,7 @@ struct WorkspaceSizes {
   size_t scratch_bytes = 0;  // of one thread
 
  private:
+  void see_carrying(const LayerConfig& layer, const LayerWeights& weights) noexcept;
   void see_latent(const LayerConfig& layer, const LayerWeights& weights) noexcept;
 };
 
@@ -54,12 +56,19 @@ class Workspace {
   float* branch = nullptr;  // [n_rows][d_model]
 
   // attention
-  float* q = nullptr;      // [n_rows][q_width]
+  float* q = nullptr;      // [n_rows][q_row_width]
   float* k = nullptr;      // [n_rows][k_width]; latent attention: [n_rows][d_cached_key]
   float* v = nullptr;      // [n_rows][v_width]
   ActivationBuffer mixed;  // [n_rows][mixed_width]
   float* cos = nullptr;    // [n_rows][n_rot / 2]
   float* sin = nullptr;
+
+  // layers that carry a state
+  float* conv_input = nullptr;       // [n_rows][rows of the layer's conv_input]
+  float* convolved = nullptr;        // [n_rows][n_channels]
+  float* mixed_gate = nullptr;       // [n_rows][n_heads * d_value]
+  float* rates_and_steps = nullptr;  // [n_rows][2 * n_heads]
+  float* decays = nullptr;           // [n_rows][2 * n_heads]: each head's decay and rate
 
   // latent attention, for n_latent = latent_rows(n_heads) rows at a time
   ActivationBuffer query_latent;          // [n_rows][d_query_latent]
@@ -95,9 +104,13 @@ class Workspace {
   float* logits = nullptr;        // [n_logits][n_vocab]
 
   int32_t* sequence_lengths = nullptr;  // [n_rows], while a batch is checked
-  std::span<std::byte* const> scratch;  // one area a thread
+  // The rows of a batch by sequence, in order.
+  int32_t* first_of_sequence = nullptr;  // [n_rows + 1]
+  int32_t* rows_by_sequence = nullptr;   // [n_rows]
+  std::span<std::byte* const> scratch;   // one area a thread
 
  private:
+  void lay_out_carrying(Arena& arena, const WorkspaceSizes& sizes) noexcept;
   void lay_out_latent(Arena& arena, const WorkspaceSizes& sizes) noexcept;
   void lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexcept;
   std::byte** scratch_areas_ = nullptr;

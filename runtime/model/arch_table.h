@@ -14,6 +14,12 @@ enum class Experts : uint8_t { never, optional, required };
 struct ArchRow {
   std::string_view name;  // general.architecture, and the prefix of its keys
   Mixer mixer = Mixer::gqa;
+  // Of layers that carry a state; gqa: there are none. They are those without kv heads, or, with a
+  // period, all but the last of so many layers, where the file does not say which.
+  Mixer carrying_mixer = Mixer::gqa;
+  int32_t attention_period = 0;
+  KeySharing key_sharing = KeySharing::runs;
+  bool gates_output = false;
   RopeLayout rope_layout = RopeLayout::halves;
   // What rope.scaling.yarn_log_multiplier is for: attention's scale, or cos and sin.
   bool yarn_scales_attention = false;

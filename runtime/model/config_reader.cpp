@@ -7,6 +7,7 @@
 
 #include "runtime/model/arch_keys.h"
 #include "runtime/model/arch_table.h"
+#include "runtime/model/carrying_reader.h"
 #include "runtime/model/window_reader.h"
 
 namespace larder::runtime {
@@ -170,14 +171,16 @@ struct HeadCounts {
   std::vector<int32_t> n_heads, n_kv_heads;
 };
 
-HeadCounts read_heads(ArchKeys& keys, int32_t n_blocks) {
+// No kv heads: the layer carries a state.
+HeadCounts read_heads(ArchKeys& keys, const ArchRow& row, int32_t n_blocks) {
   HeadCounts heads;
+  const int64_t least = row.carrying_mixer == Mixer::gqa ? 1 : 0;
   heads.n_heads = keys.per_layer("attention.head_count", {1, kMaxHeads}, n_blocks);
   heads.n_kv_heads = keys.has("attention.head_count_kv")
-                         ? keys.per_layer("attention.head_count_kv", {1, kMaxHeads}, n_blocks)
+                         ? keys.per_layer("attention.head_count_kv", {least, kMaxHeads}, n_blocks)
                          : heads.n_heads;
   for (size_t i = 0; i < heads.n_heads.size(); ++i)
-    if (heads.n_heads[i] % heads.n_kv_heads[i] != 0)
+    if (heads.n_kv_heads[i] > 0 && heads.n_heads[i] % heads.n_kv_heads[i] != 0)
       keys.refuse("attention.head_count_kv", "does not divide the number of heads");
   return heads;
 }
@@ -209,7 +212,8 @@ struct LayerKeys {
       : row(row),
         mixer(row.mixer),
         latent(keys, row),
-        heads(read_heads(keys, blocks.n)),
+        heads(read_heads(keys, row, blocks.n)),
+        carrying(keys, row, heads.n_kv_heads, d_model),
         dense_widths(keys.per_layer(
             "feed_forward_length", {1, kMaxWidth}, blocks.n,
             row.experts == Experts::required ? std::optional<int64_t>(0) : std::nullopt)),
@@ -233,21 +237,8 @@ struct LayerKeys {
 
   LayerConfig layer(int32_t index) const {
     const auto at = static_cast<size_t>(index);
-    LayerConfig layer;
-    layer.n_heads = heads.n_heads[at];
-    layer.n_kv_heads = mixer == Mixer::mla ? 1 : heads.n_kv_heads[at];
-    layer.d_key = d_key;
-    layer.d_value = d_value;
-    layer.mixer = mixer;
-    layer.d_latent = latent.d_latent;
-    layer.d_query_latent = latent.d_query_latent;
-    layer.attention_scale = attention_scale;
-    layer.qkv_limit = qkv_limit;
-    layer.is_windowed = windows.is_windowed[at];
-    layer.has_sinks = row.has_sinks;
+    LayerConfig layer = carrying.is_carrying[at] ? carrying.layer : attention(at);
     layer.activation = row.activation;
-    layer.rotates = row.rotates_all || layer.is_windowed || !windows.has_any();
-    if (!layer.rotates) layer.temperature_span = row.temperature_span;
     if (index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
     if (layer.is_moe())
       layer.d_ff = expert_widths[at];
@@ -257,10 +248,30 @@ struct LayerKeys {
     return layer;
   }
 
+  LayerConfig attention(size_t at) const {
+    LayerConfig layer;
+    layer.n_heads = heads.n_heads[at];
+    layer.n_kv_heads = mixer == Mixer::mla ? 1 : heads.n_kv_heads[at];
+    layer.d_key = d_key;
+    layer.d_value = d_value;
+    layer.mixer = mixer;
+    layer.d_latent = latent.d_latent;
+    layer.d_query_latent = latent.d_query_latent;
+    layer.attention_scale = attention_scale;
+    layer.gates_output = row.gates_output;
+    layer.qkv_limit = qkv_limit;
+    layer.is_windowed = windows.is_windowed[at];
+    layer.has_sinks = row.has_sinks;
+    layer.rotates = row.rotates_all || layer.is_windowed || !windows.has_any();
+    if (!layer.rotates) layer.temperature_span = row.temperature_span;
+    return layer;
+  }
+
   const ArchRow& row;
   Mixer mixer;
   LatentWidths latent;
   HeadCounts heads;
+  CarryingLayers carrying;
   std::vector<int32_t> dense_widths, expert_widths;
   RouterConfig router;
   LayerWindows windows;
@@ -331,7 +342,7 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
         row.qk_norm == QkNorm::unit_after_rope
             ? !layer.rotates || layers.router.n_experts == row.experts_without_qk_norm
             : row.may_lack_qk_norm && !has_tensor(file, i, "attn_q_norm.weight");
-    layer.qk_norm = has_none ? QkNorm::none : row.qk_norm;
+    layer.qk_norm = has_none || layer.carries_state() ? QkNorm::none : row.qk_norm;
     if (layer.mixer == Mixer::mla) layer.d_rotated = config.rope.n_rot;
     layer.attention_scale = static_cast<float>(sharpening * layer.attention_scale);
     config.layers.push_back(layer);

@@ -14,6 +14,7 @@ inline constexpr int64_t kMaxExperts = 4096;
 inline constexpr int64_t kMaxWidth = int64_t{1} << 20;    // d_model, d_ff
 inline constexpr int64_t kMaxHeads = int64_t{1} << 14;    // of one layer
 inline constexpr int64_t kMaxHeadDim = int64_t{1} << 14;  // d_key, d_value
+inline constexpr int64_t kMaxTaps = 16;                   // of a convolution
 inline constexpr int64_t kMaxContext = int64_t{1} << 30;  // longer claims are cut to this
 
 // The norms of the residual stream: root mean square, or LayerNorm. A bias is added where the file
@@ -22,7 +23,14 @@ enum class NormKind : uint8_t { rms, layer };
 
 // What turns a layer's normed rows into its first branch.
 // gqa: grouped-query attention; mla: every head reads one latent and one rotated key of a position.
-enum class Mixer : uint8_t { gqa, mla };
+// Two carry a state from position to position instead of remembering each. short_convolution: a
+// gated convolution over the last few; gated_delta_net: such a convolution, and behind it a matrix
+// a head that forgets, and learns each position's value under its key.
+enum class Mixer : uint8_t { gqa, mla, short_convolution, gated_delta_net };
+
+// Which head of keys and queries a head of values of a delta net reads, where there are fewer: each
+// serves a run of neighbours, or they take turns.
+enum class KeySharing : uint8_t { runs, turns };
 
 // RMS norms inside attention: none; of each head of q and k, before rotation; of the whole
 // projected q and k row, before rotation; of each head, after rotation; the same without weights.
@@ -106,19 +114,23 @@ enum class SharedExpert : uint8_t { none, plain, sigmoid_gated };
 // A dense layer has no routed experts and one expert that every token takes.
 struct LayerConfig {
   Mixer mixer = Mixer::gqa;
-  int32_t n_heads = 0, n_kv_heads = 0;
+  int32_t n_heads = 0, n_kv_heads = 0;  // gated_delta_net: of values, and none
   int32_t d_key = 0, d_value = 0;
   int32_t d_latent = 0;        // mla: what is remembered of a position, beside its rotated key
   int32_t d_rotated = 0;       // mla: dims of d_key that rotate, the last ones
   int32_t d_query_latent = 0;  // mla: queries pass through so many values; 0: they do not
+  int32_t n_taps = 0, n_channels = 0;  // of the convolution of mixers that carry a state
+  int32_t n_key_heads = 0;             // gated_delta_net: heads of keys and of queries
+  KeySharing key_sharing = KeySharing::runs;
   QkNorm qk_norm = QkNorm::none;
   float attention_scale = 1;
   bool rotates = true;  // else q and k know no positions
   // Queries are multiplied by 1 + 0.1 ln(1 + n) behind n whole spans of the sequence; 0: not.
   int32_t temperature_span = 0;
-  float qkv_limit = 0;       // projections are cut to +-limit; 0: not
-  bool is_windowed = false;  // sees what the model's window shows; else every earlier position
-  bool has_sinks = false;    // a logit a head that takes its share of attention and adds no value
+  bool gates_output = false;  // gqa: behind each query comes a gate of what its head mixed
+  float qkv_limit = 0;        // projections are cut to +-limit; 0: not
+  bool is_windowed = false;   // sees what the model's window shows; else every earlier position
+  bool has_sinks = false;     // a logit a head that takes its share of attention and adds no value
   RouterConfig router;
   SharedExpert shared = SharedExpert::none;
   Activation activation = Activation::swiglu;
@@ -126,10 +138,24 @@ struct LayerConfig {
   int32_t d_ff_shared = 0;  // of the expert that every token takes; 0: none
 
   bool is_moe() const noexcept { return router.n_experts > 0; }
+  bool carries_state() const noexcept {
+    return mixer == Mixer::short_convolution || mixer == Mixer::gated_delta_net;
+  }
   int32_t q_width() const noexcept { return n_heads * d_key; }
+  // From query to query in a projected row, and all of it.
+  int32_t q_stride() const noexcept { return gates_output ? 2 * d_key : d_key; }
+  int32_t q_row_width() const noexcept { return n_heads * q_stride(); }
   int32_t k_width() const noexcept { return n_kv_heads * d_key; }
   int32_t v_width() const noexcept { return n_kv_heads * d_value; }
-  int32_t mixed_width() const noexcept { return n_heads * d_value; }
+  int32_t mixed_width() const noexcept {
+    return mixer == Mixer::short_convolution ? n_channels : n_heads * d_value;
+  }
+  // Of gated_delta_net: keys, or queries, of all heads.
+  int32_t delta_key_width() const noexcept { return n_key_heads * d_key; }
+  // REQUIRES: 0 <= head < n_heads
+  int32_t key_head_of(int32_t head) const noexcept {
+    return key_sharing == KeySharing::runs ? head / (n_heads / n_key_heads) : head % n_key_heads;
+  }
   int32_t d_unrotated() const noexcept { return d_key - d_rotated; }  // mla
 
   // What one kv head's attention multiplies with. In mla a cached value is the front of its key.

@@ -24,6 +24,7 @@ template <class Owner>
 const float** float_slot(const Slot<Owner>& slot, Owner& owner) {
   if (const auto* to = std::get_if<const float * Owner::*>(&slot)) return &(owner.**to);
   if (const auto* to = std::get_if<BiasOf<Owner>>(&slot)) return &(owner.*to->of).bias;
+  if (const auto* to = std::get_if<ColumnsOf<Owner>>(&slot)) return &(owner.*to->of);
   if (const auto* to = std::get_if<Norm Owner::*>(&slot)) return &(owner.**to).weight;
   if (const auto* to = std::get_if<BiasOf<Owner, Norm>>(&slot)) return &(owner.*to->of).bias;
   if (const auto* to = std::get_if<BiasOf<Owner, ExpertStack>>(&slot)) return &(owner.*to->of).bias;
@@ -131,6 +132,20 @@ Status TensorBinder::stack_up(const GgufTensor& tensor, const quant::Matrix& mat
   return {};
 }
 
+Result<const float*> TensorBinder::columns(const GgufTensor& tensor) {
+  const Result<const float*> rows = floats(tensor);
+  if (!rows) return rows;
+  const auto n_rows = static_cast<size_t>(tensor.dims[1]);
+  const auto n_columns = static_cast<size_t>(tensor.dims[0]);
+  std::unique_ptr<float[]> turned(new (std::nothrow) float[n_rows * n_columns]);
+  if (!turned)
+    return Status(Cause::out_of_memory, "no memory for its other layout", subject_of(tensor));
+  for (size_t r = 0; r < n_rows; ++r)
+    for (size_t c = 0; c < n_columns; ++c) turned[c * n_rows + r] = (*rows)[r * n_columns + c];
+  converted_.push_back(std::move(turned));
+  return converted_.back().get();
+}
+
 template <class Owner>
 Status TensorBinder::bind(const TensorRow<Owner>& row, const std::string& name, Dims& dims,
                           Owner& owner) {
@@ -152,7 +167,8 @@ Status TensorBinder::bind_one(const TensorRow<Owner>& row, const std::string& na
   if (Status status = check_shape(*tensor, row.shape, dims); !status.ok()) return status;
 
   if (const float** place = float_slot(row.slot, owner)) {
-    const Result<const float*> values = floats(*tensor);
+    const bool is_turned = std::holds_alternative<ColumnsOf<Owner>>(row.slot);
+    const Result<const float*> values = is_turned ? columns(*tensor) : floats(*tensor);
     if (!values) return values.status();
     *place = *values;
     if (const auto* slot = std::get_if<BiasOf<Owner, ExpertStack>>(&row.slot))

@@ -59,6 +59,7 @@ class TensorBinder {
                      Dims& dims) const;
   Result<quant::Matrix> matrix(const formats::GgufTensor& tensor) const;
   Result<const float*> floats(const formats::GgufTensor& tensor);
+  Result<const float*> columns(const formats::GgufTensor& tensor);
 
   const formats::GgufFile& file_;
   std::vector<std::unique_ptr<float[]>>& converted_;

@@ -20,10 +20,15 @@ enum class Dim : uint8_t {
   n_heads,
   d_key,
   q_width,
+  q_row_width,  // and gates of the output
   k_width,
   v_width,
   qkv_width,
-  mixed_width,  // n_heads * d_value
+  mixed_width,  // n_heads * d_value, or n_channels
+  n_taps,
+  n_channels,
+  d_model_thrice,
+  n_heads_twice,
   d_value,
   d_unrotated,
   d_latent,
@@ -40,8 +45,15 @@ inline constexpr size_t kDims = static_cast<size_t>(Dim::n_experts) + 1;
 // What a layer is made of. A row asks for its part; its tensor is refused where the part is absent.
 enum class Part : uint8_t {
   always,
-  layer_norm,  // the additions of norms of this kind
+  output_norm,
+  token_embd_norm,  // the same norm under another name
+  layer_norm,       // the additions of norms of this kind
+  attention,        // of either kind
   sinks,
+  short_convolution,
+  delta_net,    // and of it:
+  fused_rates,  //   rates and steps in one tensor,
+  split_rates,  //   or each in its own
   split_qkv,
   fused_qkv,
   latent,           // latent attention, and of it:
@@ -72,6 +84,12 @@ struct LayerTensors : LayerWeights {
   ExpertStack gate_up;
 };
 
+// Floats that are turned while they are read: [columns][rows].
+template <class Owner>
+struct ColumnsOf {
+  const float* Owner::*of = nullptr;
+};
+
 template <class Owner, class T = Linear>
 struct BiasOf {
   T Owner::*of = nullptr;
@@ -80,9 +98,10 @@ struct BiasOf {
 // Where a tensor goes. The kind of member says which types are allowed: matrices and stacks any
 // that has kernels, floats F32, F16 and BF16.
 template <class Owner>
-using Slot = std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>,
-                          const float * Owner::*, Norm Owner::*, BiasOf<Owner, Norm>,
-                          ExpertStack Owner::*, BiasOf<Owner, ExpertStack>, HeadStack Owner::*>;
+using Slot =
+    std::variant<quant::Matrix Owner::*, Linear Owner::*, BiasOf<Owner>, const float * Owner::*,
+                 ColumnsOf<Owner>, Norm Owner::*, BiasOf<Owner, Norm>, ExpertStack Owner::*,
+                 BiasOf<Owner, ExpertStack>, HeadStack Owner::*>;
 
 template <class Owner>
 struct TensorRow {

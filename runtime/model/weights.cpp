@@ -22,11 +22,16 @@ Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
   dims.set(Dim::n_heads, layer.n_heads);
   dims.set(Dim::d_key, layer.d_key);
   dims.set(Dim::q_width, layer.q_width());
+  dims.set(Dim::q_row_width, layer.q_row_width());
   dims.set(Dim::k_width, layer.k_width());
   dims.set(Dim::v_width, layer.v_width());
-  dims.set(Dim::qkv_width, layer.q_width() + layer.k_width() + layer.v_width());
+  dims.set(Dim::qkv_width, layer.q_row_width() + layer.k_width() + layer.v_width());
   dims.set(Dim::mixed_width, layer.mixed_width());
   dims.set(Dim::d_value, layer.d_value);
+  dims.set(Dim::n_taps, layer.n_taps);
+  dims.set(Dim::n_channels, layer.n_channels);
+  dims.set(Dim::d_model_thrice, 3 * int64_t{config.d_model});
+  dims.set(Dim::n_heads_twice, 2 * int64_t{layer.n_heads});
   dims.set(Dim::d_unrotated, layer.d_unrotated());
   dims.set(Dim::d_latent, layer.d_latent);
   dims.set(Dim::d_query_latent, layer.d_query_latent);
@@ -46,9 +51,11 @@ class Parts {
       : layer_(layer),
         norm_(norm),
         is_moe_(layer.is_moe()),
+        is_gqa_(layer.mixer == Mixer::gqa),
         is_latent_(layer.mixer == Mixer::mla),
         is_fused_latent_kv_(binder.has(prefix + "attn_kv_b.weight")),
         is_direct_query_(binder.has(prefix + "attn_q.weight") || layer.d_query_latent == 0),
+        is_fused_rates_(binder.has(prefix + "ssm_ba.weight")),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
         has_expert_tensors_(binder.has(prefix + "ffn_down.0.weight")),
         is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
@@ -65,12 +72,25 @@ class Parts {
         return true;
       case Part::layer_norm:
         return norm_ == NormKind::layer;
+      case Part::output_norm:
+      case Part::token_embd_norm:
+        return false;
+      case Part::attention:
+        return !layer_.carries_state();
+      case Part::short_convolution:
+        return layer_.mixer == Mixer::short_convolution;
+      case Part::delta_net:
+        return is_delta_net();
+      case Part::fused_rates:
+        return is_delta_net() && is_fused_rates_;
+      case Part::split_rates:
+        return is_delta_net() && !is_fused_rates_;
       case Part::sinks:
         return layer_.has_sinks;
       case Part::split_qkv:
-        return !is_latent_ && !is_fused_qkv_;
+        return is_gqa_ && !is_fused_qkv_;
       case Part::fused_qkv:
-        return !is_latent_ && is_fused_qkv_;
+        return is_gqa_ && is_fused_qkv_;
       case Part::latent:
         return is_latent_;
       case Part::direct_query:
@@ -124,10 +144,12 @@ class Parts {
   }
 
  private:
+  bool is_delta_net() const noexcept { return layer_.mixer == Mixer::gated_delta_net; }
+
   const LayerConfig& layer_;
   NormKind norm_;
-  bool is_moe_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_qkv_,
-      has_expert_tensors_, is_fused_gate_up_, is_shared_;
+  bool is_moe_, is_gqa_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_rates_,
+      is_fused_qkv_, has_expert_tensors_, is_fused_gate_up_, is_shared_;
   Part ffn_norm_;  // the name that it has here
 };
 
@@ -157,7 +179,7 @@ ExpertStack rows_of(const ExpertStack& from, int32_t first, int32_t n) {
 // Fused tensors hold their parts' rows one behind another: q, k, v; gate, up; of each head k, v.
 void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
   if (tensors.qkv.weight.data) {
-    const int32_t q = layer.q_width(), k = layer.k_width();
+    const int32_t q = layer.q_row_width(), k = layer.k_width();
     tensors.q = rows_of(tensors.qkv, 0, q);
     tensors.k = rows_of(tensors.qkv, q, k);
     tensors.v = rows_of(tensors.qkv, q + k, layer.v_width());
@@ -238,8 +260,15 @@ Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& co
   ModelWeights weights;
   TensorBinder binder(file, weights.converted);
   Dims dims = model_dims(config);
+  const Part final_norm = !binder.has("output_norm.weight") && binder.has("token_embd_norm.weight")
+                              ? Part::token_embd_norm
+                              : Part::output_norm;
+  const auto has = [&](Part part) {
+    return part == Part::always || part == final_norm ||
+           (part == Part::layer_norm && config.norm == NormKind::layer);
+  };
   for (const TensorRow<ModelWeights>& row : model_tensors()) {
-    if (row.part == Part::layer_norm && config.norm != NormKind::layer) continue;
+    if (!has(row.part)) continue;
     if (Status s = binder.bind(row, std::string(row.name), dims, weights); !s.ok()) return s;
   }
   config.n_vocab = static_cast<int32_t>(dims.get(Dim::n_vocab));

@@ -84,6 +84,18 @@ struct LayerWeights {
   const float* k_norm = nullptr;  // [d_key] or [k_width]
   const float* sinks = nullptr;   // [n_heads]
 
+  // Layers that carry a state. What they mix goes through attn_output, too.
+  Linear conv_input;                 // short_convolution: two gates and the input, [3 * d_model];
+                                     // gated_delta_net: q, k, v, [n_channels]
+  const float* conv_taps = nullptr;  // [n_taps][n_channels], the oldest first
+  Linear mixed_gate;                 // gated_delta_net: [n_heads * d_value][d_model]
+  // One of the two: of each head of keys the rates and then the steps of its heads of values,
+  // [2 * n_heads][d_model], or each for itself, [n_heads][d_model].
+  Linear rates_and_steps, rates, steps;
+  const float* step_bias = nullptr;   // [n_heads]
+  const float* step_scale = nullptr;  // [n_heads], below 0
+  const float* mixed_norm = nullptr;  // [d_value]
+
   // Latent attention (mla). q is behind q_a where that is there.
   Linear q_a;                        // [d_query_latent][d_model]
   const float* q_a_norm = nullptr;   // [d_query_latent]

@@ -33,7 +33,14 @@ size_t SequenceState::bytes_for(const ModelConfig& config, int32_t capacity,
                                 CacheType type) noexcept {
   Arena arena;
   lay_out(config, capacity, bytes_of(type), arena, nullptr);
+  CarriedStates::count(config, arena);
   return arena.overflows() ? SIZE_MAX : arena.bytes();
+}
+
+size_t SequenceState::carried_bytes_for(const ModelConfig& config) noexcept {
+  Arena arena;
+  CarriedStates::count(config, arena);
+  return arena.bytes();
 }
 
 Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& config,
@@ -52,6 +59,7 @@ Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& 
     state->memory_ = std::move(*memory);
     Arena arena(state->memory_.data());
     lay_out(config, capacity, bytes_of(type), arena, &state->layers_);
+    state->carried_.lay_out(config, arena);
     state->capacity_ = capacity;
     state->type_ = type;
     return state;
@@ -60,9 +68,17 @@ Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& 
   }
 }
 
-void SequenceState::truncate(int32_t n_positions) noexcept {
+int32_t SequenceState::truncate(int32_t n_positions) noexcept {
   assert(n_positions >= 0 && n_positions <= n_positions_);
-  n_positions_ = n_positions;
+  n_positions_ = carried_.restorable(n_positions);
+  carried_.restore(n_positions_);
+  return n_positions_;
+}
+
+void SequenceState::advance(int32_t n) noexcept {
+  if (n == 0) return;
+  n_positions_ += n;
+  carried_.advance(n_positions_);
 }
 
 quant::CacheView SequenceState::keys(int layer, int kv_head) const noexcept {
@@ -111,6 +127,7 @@ void SequenceState::copy_from(const SequenceState& other) noexcept {
                   n * static_cast<size_t>(to.d_value));
     }
   }
+  carried_.copy_from(other.carried_);
   n_positions_ = other.n_positions_;
 }
 

@@ -1,5 +1,4 @@
-// One sequence's memory: keys and values of every layer (and, where an architecture has them,
-// latents, convolution and recurrent states).
+// One sequence's memory: keys and values of every layer, or latents, or the states that it carries.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +10,7 @@
 #include "quant/kernel_set.h"
 #include "runtime/model/model_config.h"
 #include "runtime/session/anonymous_memory.h"
+#include "runtime/session/carried_states.h"
 
 namespace larder::runtime {
 
@@ -27,8 +27,14 @@ class SequenceState {
   int32_t capacity() const noexcept { return capacity_; }
   CacheType type() const noexcept { return type_; }
 
-  // Forgets all positions from `n_positions` on. REQUIRES: 0 <= n_positions <= n_positions().
-  void truncate(int32_t n_positions) noexcept;
+  // Forgets all positions from `n_positions` on, and returns how many are left: fewer than asked
+  // for where layers carry states and none was kept there. REQUIRES: 0 <= n_positions <=
+  // n_positions().
+  int32_t truncate(int32_t n_positions) noexcept;
+  // How many positions truncate() would leave.
+  int32_t n_left_by_truncate(int32_t n_positions) const noexcept {
+    return carried_.restorable(n_positions);
+  }
 
   // Views for attention: element (position, d) at data[position * stride + d].
   quant::CacheView keys(int layer, int kv_head) const noexcept;
@@ -37,16 +43,21 @@ class SequenceState {
   // a value is the front of its key, and `value` is not read.
   void store(const quant::KernelSet& kernels, int layer, int kv_head, int32_t position,
              const float* key, const float* value) noexcept;
+  // The states that a layer carries; a pass writes those of next() before advance() takes them.
+  const CarriedStates& carried() const noexcept { return carried_; }
   // REQUIRES: n_positions() + n <= capacity().
-  void advance(int32_t n) noexcept { n_positions_ += n; }
+  void advance(int32_t n) noexcept;
 
-  // Makes this hold what `other` holds; its cost is other.n_positions() vectors of every layer.
+  // Makes this hold what `other` holds; its cost is other.n_positions() vectors of every layer. Of
+  // carried states only the present ones come along.
   // REQUIRES: both of the same model and type; other.n_positions() <= capacity().
   void copy_from(const SequenceState& other) noexcept;
 
   size_t bytes() const noexcept { return memory_.bytes(); }
   // Exactly what create() allocates; SIZE_MAX if no machine can have it.
   static size_t bytes_for(const ModelConfig& config, int32_t capacity, CacheType type) noexcept;
+  // Of that, the states that layers carry, with their checkpoints; the same for every capacity.
+  static size_t carried_bytes_for(const ModelConfig& config) noexcept;
 
  private:
   SequenceState() = default;
@@ -72,6 +83,7 @@ class SequenceState {
 
   AnonymousMemory memory_;
   std::vector<LayerCache> layers_;
+  CarriedStates carried_;
   int32_t n_positions_ = 0, capacity_ = 0;
   CacheType type_ = CacheType::f16;
 };

@@ -213,7 +213,7 @@ int32_t Session::n_reusable(std::span<const TokenId> tokens) const noexcept {
   if (tokens.empty()) return 0;
   const std::vector<TokenId>& held = impl_->tokens;
   const auto differing = std::mismatch(held.begin(), held.end(), tokens.begin(), tokens.end() - 1);
-  return static_cast<int32_t>(differing.first - held.begin());
+  return impl_->state->n_left_by_truncate(static_cast<int32_t>(differing.first - held.begin()));
 }
 
 Status Session::continue_as(std::span<const TokenId> tokens, const Progress& progress) {
@@ -224,12 +224,13 @@ Status Session::continue_as(std::span<const TokenId> tokens, const Progress& pro
   return append(added, progress);
 }
 
-void Session::truncate(int32_t n_tokens) noexcept {
+int32_t Session::truncate(int32_t n_tokens) noexcept {
   assert(n_tokens >= 0 && n_tokens <= impl_->n_tokens());
-  if (n_tokens == impl_->n_tokens()) return;
-  impl_->tokens.resize(static_cast<size_t>(n_tokens));
-  impl_->state->truncate(n_tokens);
+  if (n_tokens == impl_->n_tokens()) return n_tokens;
+  const int32_t n_left = impl_->state->truncate(n_tokens);
+  impl_->tokens.resize(static_cast<size_t>(n_left));
   impl_->has_logits = false;
+  return n_left;
 }
 
 std::span<const float> Session::logits() const noexcept {

@@ -42,13 +42,17 @@ class Session {
   // `invalid_argument`.
   Status append(std::span<const formats::TokenId> tokens, const Progress& progress = {},
                 ForwardObserver* observer = nullptr);
-  // Keeps the common beginning of what is held and `tokens`, forgets the rest, appends what is new;
+  // Keeps the common beginning of what is held and `tokens`, or as much of it as truncate() would
+  // leave, forgets the rest, appends what is new;
   // at least the last token is computed again, so that logits() is its own. Errors: as append;
   // `context_full` and `invalid_argument` leave what is held.
   Status continue_as(std::span<const formats::TokenId> tokens, const Progress& progress = {});
   // How many of `tokens` continue_as() would keep.
   int32_t n_reusable(std::span<const formats::TokenId> tokens) const noexcept;
-  void truncate(int32_t n_tokens) noexcept;  // REQUIRES: 0 <= n_tokens <= tokens().size()
+  // Forgets all tokens from `n_tokens` on, and returns how many are left: fewer than asked for
+  // where the model carries states and none was kept there. REQUIRES: 0 <= n_tokens <=
+  // tokens().size()
+  int32_t truncate(int32_t n_tokens) noexcept;
 
   // [n_vocab], of the last token; empty before the first append and after truncate or an error.
   std::span<const float> logits() const noexcept;

@@ -1,0 +1,134 @@
+#include "runtime/session/carried_states.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "quant/kernel_set.h"
+
+namespace larder::runtime {
+namespace {
+
+// Parts of a snapshot begin at whole cache lines.
+constexpr size_t kLineFloats = 16;
+
+size_t window_floats(const LayerConfig& layer) noexcept {
+  if (!layer.carries_state()) return 0;
+  const auto n = static_cast<size_t>(layer.n_taps - 1) * static_cast<size_t>(layer.n_channels);
+  return (n + kLineFloats - 1) / kLineFloats * kLineFloats;
+}
+
+size_t heads_floats(const LayerConfig& layer) noexcept {
+  if (layer.mixer != Mixer::gated_delta_net) return 0;
+  return static_cast<size_t>(layer.n_heads) * quant::delta_state_floats(layer.d_key, layer.d_value);
+}
+
+}  // namespace
+
+void CarriedStates::lay_out(const ModelConfig& config, Arena& arena) {
+  for (const LayerConfig& layer : config.layers) {
+    const size_t window = n_floats_, heads = window + window_floats(layer);
+    offsets_.push_back({window, heads});
+    n_floats_ = heads + heads_floats(layer);
+  }
+  if (n_floats_ == 0) return;
+  snapshots_.resize(kSnapshots);
+  for (Snapshot& snapshot : snapshots_) snapshot.data = arena.take<float>(n_floats_);
+  present_ = 0;
+  next_ = 1;
+  snapshots_[present_].position = 0;
+}
+
+void CarriedStates::count(const ModelConfig& config, Arena& arena) noexcept {
+  size_t n_floats = 0;
+  for (const LayerConfig& layer : config.layers)
+    n_floats += window_floats(layer) + heads_floats(layer);
+  for (int i = 0; i < kSnapshots; ++i) arena.take<float>(n_floats);
+}
+
+// Calls of several rows end where conversations part from each other: behind prompts.
+void CarriedStates::advance(int32_t position) noexcept {
+  if (snapshots_.empty()) return;
+  const int32_t before = snapshots_[present_].position;
+  Snapshot& next = snapshots_[next_];
+  next.position = position;
+  next.is_kept = position - before > 1 || position - newest_before(position) >= kSpacing;
+  Snapshot& present = snapshots_[present_];
+  if (!present.is_kept || before == 0) present.position = kFree;
+  present_ = next_;
+  choose_next();
+}
+
+// Of checkpoints.
+int32_t CarriedStates::newest_before(int32_t position) const noexcept {
+  int32_t newest = 0;
+  for (const Snapshot& snapshot : snapshots_)
+    if (snapshot.is_kept && snapshot.position < position)
+      newest = std::max(newest, snapshot.position);
+  return newest;
+}
+
+// A free snapshot, or else the checkpoint that is missed least: going back to just before the one
+// behind it would cost the most positions, relative to how far back that is, for all others.
+void CarriedStates::choose_next() noexcept {
+  const int32_t end = snapshots_[present_].position;
+  double least = 0;
+  bool found = false;
+  for (size_t i = 0; i < snapshots_.size(); ++i) {
+    const int32_t position = snapshots_[i].position;
+    if (i == present_) continue;
+    if (position == kFree) {
+      next_ = i;
+      return;
+    }
+    int32_t behind = end;
+    for (const Snapshot& other : snapshots_)
+      if (other.position > position) behind = std::min(behind, other.position);
+    const double cost =
+        static_cast<double>(behind - newest_before(position)) / static_cast<double>(end - position);
+    if (found && cost >= least) continue;
+    found = true;
+    least = cost;
+    next_ = i;
+  }
+  snapshots_[next_].position = kFree;
+}
+
+int32_t CarriedStates::restorable(int32_t position) const noexcept {
+  if (snapshots_.empty()) return position;
+  int32_t best = 0;
+  for (const Snapshot& snapshot : snapshots_)
+    if (snapshot.position <= position) best = std::max(best, snapshot.position);
+  return best;
+}
+
+void CarriedStates::restore(int32_t position) noexcept {
+  if (snapshots_.empty() || snapshots_[present_].position == position) return;
+  bool found = false;
+  for (size_t i = 0; i < snapshots_.size(); ++i) {
+    if (snapshots_[i].position > position) snapshots_[i].position = kFree;
+    if (snapshots_[i].position != position) continue;
+    present_ = i;
+    found = true;
+  }
+  if (!found) {
+    assert(position == 0);
+    std::memset(snapshots_[present_].data, 0, sizeof(float) * n_floats_);
+    snapshots_[present_].position = 0;
+    snapshots_[present_].is_kept = false;
+  }
+  choose_next();
+}
+
+void CarriedStates::copy_from(const CarriedStates& other) noexcept {
+  assert(n_floats_ == other.n_floats_);
+  if (snapshots_.empty()) return;
+  for (Snapshot& snapshot : snapshots_) snapshot.position = kFree;
+  const Snapshot& from = other.snapshots_[other.present_];
+  std::memcpy(snapshots_[present_].data, from.data, sizeof(float) * n_floats_);
+  snapshots_[present_].position = from.position;
+  snapshots_[present_].is_kept = from.position > 0;
+  choose_next();
+}
+
+}  // namespace larder::runtime
