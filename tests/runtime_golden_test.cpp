@@ -30,6 +30,8 @@ const char* const kCases[] = {"mixtral",
                               "dbrx",
                               "llama4",
                               "lfm2moe",
+                              "qwen3next",
+                              "qwen35moe",
                               "deepseek-v2",
                               "deepseek-v2-lite",
                               "deepseek-v2-lite-legacy",
@@ -45,7 +47,7 @@ const char* const kCases[] = {"mixtral",
                               "ernie4_5-moe",
                               "hunyuan-moe",
                               "minimax-m2"};
-constexpr size_t kCasesInEveryWay = 19;
+constexpr size_t kCasesInEveryWay = 21;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
 struct Way {
