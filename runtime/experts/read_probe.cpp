@@ -1,0 +1,128 @@
+#include "runtime/experts/read_probe.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/experts/weight_reader.h"
+
+namespace larder::runtime {
+namespace {
+
+// Long enough for some 30 reads of a MiB from a disk of 1 GB/s; all ways together 0.3 s.
+constexpr int64_t kTrialUs = 40'000;
+constexpr double kNear = 0.95;          // of the best rate: as good, with fewer lanes
+constexpr double kClearlyBetter = 1.1;  // io_uring submits on the thread that computes
+
+struct Way {
+  bool is_uring;
+  int n_lanes;
+};
+constexpr Way kWays[] = {{false, 1}, {false, 2}, {false, 4}, {false, 8}, {true, 4}, {true, 8}};
+
+class Trial {
+ public:
+  Trial(const WeightFiles& files, std::span<const FileRange> samples, std::span<std::byte> memory)
+      : files_(files), samples_(samples), memory_(memory) {
+    for (const FileRange& sample : samples)
+      place_bytes_ = std::max(place_bytes_, WeightReader::span_bytes(sample));
+  }
+  // Reads that have room of their own.
+  size_t max_lanes() const noexcept { return memory_.size() / place_bytes_; }
+
+  // Bytes a second.
+  double run(ReadBackend& backend) {
+    RawResult results[8];
+    const int64_t begin = read_clock_us();
+    int64_t last = begin;
+    uint64_t n_bytes = 0;
+    size_t n_flying = 0;
+    const auto lanes = static_cast<size_t>(backend.n_lanes());
+    while (true) {
+      const bool ends = read_clock_us() - begin >= kTrialUs;
+      for (; !ends && n_flying < lanes; ++n_flying) submit(backend);
+      if (n_flying == 0) break;
+      const size_t n = backend.collect(results, true);
+      n_flying -= n;
+      for (size_t i = 0; i < n; ++i) {
+        n_bytes += static_cast<uint64_t>(std::max<int64_t>(0, results[i].n_bytes));
+        last = std::max(last, results[i].ended_us);
+      }
+    }
+    return static_cast<double>(n_bytes) * 1e6 /
+           static_cast<double>(std::max<int64_t>(1, last - begin));
+  }
+
+ private:
+  void submit(ReadBackend& backend) {
+    const FileRange& sample = samples_[next_ % samples_.size()];
+    const uint64_t first = sample.offset / WeightReader::kAlignment * WeightReader::kAlignment;
+    const uint64_t n = std::min(WeightReader::span_bytes(sample), WeightReader::kPieceBytes);
+    const RawRead read[] = {{.descriptor = files_.descriptor(sample.shard),
+                             .id = 0,
+                             .n_bytes = static_cast<uint32_t>(n),
+                             .is_urgent = true,
+                             .offset = first,
+                             .to = memory_.data() + next_ % max_lanes() * place_bytes_}};
+    ++next_;
+    backend.submit(read);
+  }
+
+  const WeightFiles& files_;
+  std::span<const FileRange> samples_;
+  std::span<std::byte> memory_;
+  uint64_t place_bytes_ = 1;
+  size_t next_ = 0;
+};
+
+Result<std::unique_ptr<ReadBackend>> make(const Way& way, size_t capacity) {
+  return way.is_uring ? make_uring_reads(way.n_lanes, capacity)
+                      : make_thread_reads(way.n_lanes, capacity);
+}
+
+struct Tried {
+  Way way;
+  double bytes_per_s;
+};
+
+const Tried& best_of(const std::vector<Tried>& tried, bool is_uring) {
+  const auto worth = [&](const Tried& t) {
+    return t.way.is_uring == is_uring ? t.bytes_per_s : -1;
+  };
+  double most = 0;
+  for (const Tried& t : tried) most = std::max(most, worth(t));
+  // Ascending by lanes: the first that is near.
+  return *std::find_if(tried.begin(), tried.end(),
+                       [&](const Tried& t) { return worth(t) >= kNear * most; });
+}
+
+}  // namespace
+
+Result<ProbedReads> choose_reads(const WeightFiles& files, std::span<const FileRange> samples,
+                                 std::span<std::byte> memory, size_t capacity) {
+  std::vector<Tried> tried;
+  bool has_uring = false;
+  if (!samples.empty()) {
+    Trial trial(files, samples, memory);
+    for (const Way& way : kWays) {
+      // Through the page cache io_uring hands reads to threads of the kernel's own.
+      if (way.is_uring && !files.is_direct()) continue;
+      if (static_cast<size_t>(way.n_lanes) > trial.max_lanes()) continue;
+      const auto backend = make(way, 64);
+      if (!backend) continue;
+      tried.push_back({way, trial.run(**backend)});
+      has_uring = has_uring || way.is_uring;
+    }
+  }
+  Tried chosen = {{false, kDefaultLanes}, 0};
+  if (!tried.empty() && !tried.front().way.is_uring) chosen = best_of(tried, false);
+  if (has_uring) {
+    const Tried& uring = best_of(tried, true);
+    if (uring.bytes_per_s > kClearlyBetter * chosen.bytes_per_s) chosen = uring;
+  }
+  auto backend = make(chosen.way, capacity);
+  if (!backend) return backend.status();
+  return ProbedReads{std::move(*backend), chosen.bytes_per_s};
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,128 @@
+// The only use of io_uring. Without the library, a backend that is never there.
+#include <new>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "runtime/experts/read_backend.h"
+
+#ifdef LARDER_HAS_LIBURING
+#include <liburing.h>
+
+#include "runtime/experts/read_queue.h"
+
+namespace larder::runtime {
+namespace {
+
+class UringReads final : public ReadBackend {
+ public:
+  UringReads(int n_lanes, size_t capacity) : queue_(capacity), n_lanes_(n_lanes) {}
+  // Memory that the kernel still writes to must outlive its reads.
+  ~UringReads() override {
+    if (!is_open_) return;
+    RawResult ignored[16];
+    while (n_flying_ > 0) reap(ignored, true);
+    io_uring_queue_exit(&ring_);
+  }
+
+  // 0, or -errno.
+  int open() noexcept {
+    const int error = io_uring_queue_init(static_cast<unsigned>(n_lanes_), &ring_, 0);
+    is_open_ = error == 0;
+    return error;
+  }
+
+  const char* name() const noexcept override { return "io_uring"; }
+  int n_lanes() const noexcept override { return n_lanes_; }
+
+  void submit(std::span<const RawRead> reads) noexcept override {
+    for (const RawRead& read : reads) queue_.push(read);
+    launch();
+  }
+
+  void hurry(uint32_t id) noexcept override {
+    if (queue_.hurry(id)) launch();
+  }
+
+  size_t collect(std::span<RawResult> results, bool waits) noexcept override {
+    size_t n = reap(results, false);
+    launch();
+    if (n == 0 && waits && n_flying_ > 0) {
+      n = reap(results, true);
+      launch();
+    }
+    return n;
+  }
+
+ private:
+  // Fills the lanes. Reads that are not urgent begin only where no urgent one is under way.
+  void launch() noexcept {
+    int n_added = 0;
+    while (n_flying_ < n_lanes_ && !queue_.is_empty()) {
+      if (!queue_.has_urgent() && n_urgent_ > 0) break;
+      io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+      if (entry == nullptr) break;
+      const RawRead read = queue_.pop();
+      io_uring_prep_read(entry, read.descriptor, read.to, read.n_bytes, read.offset);
+      entry->user_data = uint64_t{read.id} << 1 | (read.is_urgent ? 1 : 0);
+      ++n_flying_;
+      ++n_added;
+      if (read.is_urgent) ++n_urgent_;
+    }
+    if (n_added > 0) io_uring_submit(&ring_);
+  }
+
+  size_t reap(std::span<RawResult> results, bool waits) noexcept {
+    size_t n = 0;
+    io_uring_cqe* entry = nullptr;
+    while (n < results.size()) {
+      if (io_uring_peek_cqe(&ring_, &entry) != 0) {
+        if (!waits || n > 0) break;
+        // Entries that the kernel had no room for are submitted with the wait.
+        if (io_uring_submit_and_wait(&ring_, 1) < 0) continue;  // EINTR
+        if (io_uring_peek_cqe(&ring_, &entry) != 0) continue;
+      }
+      const uint64_t tag = entry->user_data;
+      results[n++] = {static_cast<uint32_t>(tag >> 1), entry->res, read_clock_us()};
+      --n_flying_;
+      if ((tag & 1) != 0) --n_urgent_;
+      io_uring_cqe_seen(&ring_, entry);
+    }
+    return n;
+  }
+
+  io_uring ring_ = {};
+  ReadQueue queue_;
+  int n_lanes_;
+  int n_flying_ = 0, n_urgent_ = 0;
+  bool is_open_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ReadBackend>> make_uring_reads(int n_lanes, size_t capacity) {
+  try {
+    auto reads = std::make_unique<UringReads>(n_lanes, capacity);
+    if (const int error = reads->open(); error != 0) {
+      return Status(Cause::unsupported,
+                    "io_uring is refused: " + std::generic_category().message(-error));
+    }
+    return std::unique_ptr<ReadBackend>(std::move(reads));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for a queue of reads");
+  }
+}
+
+}  // namespace larder::runtime
+
+#else
+
+namespace larder::runtime {
+
+Result<std::unique_ptr<ReadBackend>> make_uring_reads(int, size_t) {
+  return Status(Cause::unsupported, "this build has no io_uring");
+}
+
+}  // namespace larder::runtime
+
+#endif
