@@ -11,24 +11,12 @@
 #include "apps/exit_code.h"
 #include "apps/signals.h"
 #include "apps/terminal.h"
+#include "runtime/experts/available_memory.h"
 
 namespace larder::apps {
 namespace {
 
 constexpr uint64_t kPieceBytes = 4 << 20;  // read at once; a multiple of the page
-
-// MemAvailable, in bytes; 0 if the system does not say.
-uint64_t available_memory_bytes() {
-  std::FILE* const info = std::fopen("/proc/meminfo", "re");
-  if (info == nullptr) return 0;
-  char line[128];
-  unsigned long long kib = 0;
-  while (std::fgets(line, sizeof line, info) != nullptr) {
-    if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-  }
-  std::fclose(info);
-  return uint64_t{kib} << 10;
-}
 
 // Whether every page of a mapped range is in memory already.
 bool is_resident(std::span<const std::byte> range) {
@@ -65,6 +53,53 @@ Status warm_up(const formats::GgufFile& file, ProgressLine& progress) {
   return {};
 }
 
+Result<std::unique_ptr<runtime::Session>> load(std::shared_ptr<const runtime::Model> model,
+                                               const runtime::SessionOptions& options,
+                                               const OutputOptions& output) {
+  const auto plan = runtime::Session::plan(*model, options);
+  if (!plan) return plan.status();
+  const Terminal screen(STDERR_FILENO, output.color);
+  ProgressLine progress(screen, "loading (MiB)", output.is_quiet);
+  const formats::GgufFile& file = model->file();
+  if (!plan->is_paged && file.size_bytes() <= runtime::available_memory().available_bytes) {
+    if (Status s = warm_up(file, progress); !s.ok()) return s;
+  }
+  return runtime::Session::create(
+      std::move(model), options, [&progress](uint64_t done, uint64_t total) {
+        progress.update(static_cast<int64_t>(done >> 20), static_cast<int64_t>(total >> 20));
+        return !is_interrupted() && !is_terminated();
+      });
+}
+
+// "1.3 of 4.1 GiB of experts in memory, ..." where not all of them are.
+void tell_paging(const runtime::Session& session) {
+  const auto statistics = session.expert_statistics();
+  if (!statistics) return;
+  const runtime::ExpertStoreFacts& facts = statistics->facts;
+  const auto gib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+  const runtime::RamBudget& ram = session.ram();
+  std::string disk;
+  if (facts.probe_bytes_per_s > 0) {
+    char text[48];
+    std::snprintf(text, sizeof text, ", disk %.2f GB/s", facts.probe_bytes_per_s / 1e9);
+    disk = text;
+  }
+  std::fprintf(
+      stderr,
+      "larder: RAM %.2f GiB: %.2f resident, %.2f of %.2f GiB of experts (%.0f %%), the rest "
+      "paged%s, %d lanes of %s\n",
+      gib(ram.total_bytes()), gib(ram.total_bytes() - ram.expert_bytes), gib(facts.slab_bytes),
+      gib(facts.all_bytes), 100 * facts.cached_share(), disk.c_str(), facts.n_lanes,
+      facts.reader.c_str());
+  if (!facts.note.empty()) complain("warning: " + facts.note);
+  if (facts.slab_bytes < facts.cycle_bytes) {
+    complain(
+        "warning: the experts of one token do not fit; --ram " +
+        std::to_string((ram.total_bytes() + facts.cycle_bytes - facts.slab_bytes) / (1 << 20) + 1) +
+        "M or more is faster");
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& model,
@@ -78,11 +113,6 @@ Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& mode
     for (const std::string& warning : file.warnings()) complain("warning: " + warning);
     for (const std::string& warning : (*opened)->warnings()) complain("warning: " + warning);
   }
-  if (file.size_bytes() <= available_memory_bytes()) {
-    const Terminal screen(STDERR_FILENO, output.color);
-    ProgressLine progress(screen, "loading (MiB)", output.is_quiet);
-    if (Status s = warm_up(file, progress); !s.ok()) return s;
-  }
   return opened;
 }
 
@@ -90,8 +120,9 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
                                                        const runtime::SessionOptions& options,
                                                        const OutputOptions& output) {
   const int32_t trained = model->config().context_length;
-  auto session = runtime::Session::create(std::move(model), options);
+  auto session = load(std::move(model), options, output);
   if (!session) return session;
+  if (!output.is_quiet) tell_paging(**session);
   cancel_on_signal(session->get());
   // A signal that came before there was a session to cancel.
   if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");

@@ -12,12 +12,14 @@
 
 namespace larder::apps {
 
-// Opens the model; where it fits the free memory, its cold parts are read once from end to end, so
-// that the first answer does not wait for the disk page by page. Error `cancelled` by a signal.
+// Opens the model; its weights are not read yet.
 Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& model,
                                                          const OutputOptions& output);
 
-// A session that signals cancel. Says on stderr when the context is longer than the model's own.
+// A session that signals cancel, with its weights in memory: as they are in the mapped file, cold
+// parts read once from end to end where the free memory holds them, so that the first answer does
+// not wait for the disk page by page; or paged, within options.ram_bytes. Says on stderr what is
+// paged, and when the context is longer than the model's own. Error `cancelled` by a signal.
 Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const runtime::Model> model,
                                                        const runtime::SessionOptions& options,
                                                        const OutputOptions& output);

@@ -54,6 +54,17 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
   command.add_option("-b,--batch-size", options.batch_size, "Prompt tokens of one step")
       ->type_name("N")
       ->capture_default_str();
+  command
+      .add_option_function<std::string>(
+          "--ram",
+          [&options](const std::string& text) {
+            const Result<uint64_t> bytes = parse_ram(text);
+            if (!bytes) throw CLI::ValidationError("--ram", bytes.status().detail().message);
+            options.ram_bytes = *bytes;
+          },
+          "Memory of the whole process: 4G, 1500M, auto (default: what is free, if the model does "
+          "not fit)")
+      ->type_name("SIZE");
   command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
       ->type_name("NAME");
   command.add_flag("--exact", options.exact,
@@ -88,6 +99,27 @@ void add_generation_options(CLI::App& command, runtime::GenerationOptions& optio
       ->allow_extra_args(false)
       ->take_all();
   command.add_flag("--ignore-eos", options.ignore_end, "Go on after end-of-generation tokens");
+}
+
+Result<uint64_t> parse_ram(const std::string& text) {
+  if (text == "auto") return runtime::kAutoRam;
+  double value = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(read.ptr, text.data() + text.size());
+  for (const char* ending : {"iB", "B"}) {
+    if (unit.size() == 1 + std::strlen(ending) && unit.ends_with(ending)) unit.resize(1);
+  }
+  static const std::map<std::string, int> kShifts = {{"", 0},   {"B", 0},  {"K", 10}, {"k", 10},
+                                                     {"M", 20}, {"m", 20}, {"G", 30}, {"g", 30},
+                                                     {"T", 40}, {"t", 40}};
+  const auto shift = kShifts.find(unit);
+  constexpr double kMost = 1e18;
+  if (read.ec != std::errc() || shift == kShifts.end() || !(value > 0) ||
+      value * static_cast<double>(uint64_t{1} << shift->second) > kMost) {
+    return Status(Cause::invalid_argument,
+                  "'" + text.substr(0, 20) + "' is no size; say 4G, 1500M, or auto");
+  }
+  return static_cast<uint64_t>(value * static_cast<double>(uint64_t{1} << shift->second));
 }
 
 Result<std::string> model_path(const std::string& model) {

@@ -44,6 +44,9 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options);
 void add_sampling_options(CLI::App& command, SamplingFlags& flags);
 void add_generation_options(CLI::App& command, runtime::GenerationOptions& options);
 
+// "4G", "1500M", "1073741824" (units of 1024), or "auto".
+Result<uint64_t> parse_ram(const std::string& text);
+
 // -m, or the bundled model where it is empty.
 Result<std::string> model_path(const std::string& model);
 

@@ -69,6 +69,9 @@ class StingyStore final : public ExpertStore {
       : inner_(make_mapped_expert_store(weights)), most_(most) {}
 
   int32_t max_pins(int) const noexcept override { return most_; }
+  void observe(const LayerRoutes&) noexcept override {}
+  bool has(int, int32_t expert) const noexcept override { return expert % 2 == 0; }
+  size_t gather(std::span<ExpertPin> pins, bool) override { return pins.size(); }
   Status request(int layer, std::span<const int32_t> experts, std::span<ExpertPin> pins) override {
     REQUIRE(n_pinned == 0);
     REQUIRE(experts.size() <= static_cast<size_t>(most_));

@@ -11,11 +11,16 @@ class MappedExpertStore final : public ExpertStore {
 
   int32_t max_pins(int layer) const noexcept override { return layer_of(layer).down.n_experts(); }
 
+  void observe(const LayerRoutes&) noexcept override {}
+  bool has(int, int32_t) const noexcept override { return true; }
+
   Status request(int layer, std::span<const int32_t> experts, std::span<ExpertPin> pins) override {
     assert(experts.size() == pins.size());
     for (size_t i = 0; i < experts.size(); ++i) pins[i] = {layer, experts[i], -1};
     return {};
   }
+
+  size_t gather(std::span<ExpertPin> pins, bool) override { return pins.size(); }
 
   Status wait(const ExpertPin& pin, ExpertWeights& weights) override {
     const LayerWeights& layer = layer_of(pin.layer);

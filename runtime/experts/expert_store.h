@@ -1,14 +1,18 @@
-// Where routed experts' weights are when a layer needs them. The forward pass asks, waits, computes
-// and gives back; whether an expert is mapped, cached or read from disk it cannot tell.
+// Where routed experts' weights are when a layer needs them. The forward pass asks, computes with
+// what is there while the rest comes, and gives back; whether an expert is mapped, cached or read
+// from disk it cannot tell.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "formats/status.h"
 #include "quant/grouped_matmul.h"
+#include "runtime/experts/expert_policy.h"
+#include "runtime/experts/expert_statistics.h"
 #include "runtime/model/weights.h"
 
 namespace larder::runtime {
@@ -31,17 +35,27 @@ class ExpertStore {
 
   // The most experts of a layer that can be pinned at once; at least 1.
   virtual int32_t max_pins(int layer) const noexcept = 0;
+  // What a layer's rows chose, once a layer and pass, before the first request.
+  virtual void observe(const LayerRoutes& routes) noexcept = 0;
+  // Whether the expert is in memory or on its way.
+  virtual bool has(int layer, int32_t expert) const noexcept = 0;
   // Pins the experts, pins[i] for experts[i], and starts to bring those that are not at hand; does
-  // not wait. On an error nothing is pinned.
-  // REQUIRES: experts are distinct, at most max_pins(), and all earlier pins are released.
+  // not wait for them. On an error nothing of this request is pinned.
+  // REQUIRES: experts are distinct, of one layer with all that are pinned, and at most max_pins()
+  // with those.
   virtual Status request(int layer, std::span<const int32_t> experts,
                          std::span<ExpertPin> pins) = 0;
+  // Moves pins that wait() answers at once to the front and returns how many; where there are none,
+  // and `waits`, waits for one.
+  virtual size_t gather(std::span<ExpertPin> pins, bool waits) = 0;
   // The weights of a pinned expert, once they are there. Errors: `io`, `truncated`, `changed`; the
   // expert stays pinned.
   virtual Status wait(const ExpertPin& pin, ExpertWeights& weights) = 0;
   virtual void release(std::span<const ExpertPin> pins) noexcept = 0;
 
-  virtual size_t bytes() const noexcept = 0;  // of memory that the store holds
+  virtual size_t bytes() const noexcept = 0;  // of weights that the store holds
+  // None where nothing is read.
+  virtual std::optional<ExpertStatistics> statistics() const { return std::nullopt; }
 };
 
 // Experts where the mapped file has them; nothing is held, nothing waits.

@@ -33,14 +33,16 @@ void ExpertWave::begin(const LayerStep& layer) noexcept {
   const int64_t n_choices = int64_t{pass.n_rows()} * router.n_active;
   if (pass.faults.router.is_raised() || !pass.status.ok() || n_choices == 0) return;
 
+  pass.experts.observe({layer.index,
+                        {space.experts, static_cast<size_t>(n_choices)},
+                        router.n_active,
+                        static_cast<int32_t>(pass.sequences.size())});
   // A counting sort: first_slot[e + 1] counts, then sums, then walks.
   int32_t* first = space.first_slot;
   std::fill_n(first, router.n_experts + 1, 0);
   for (int64_t i = 0; i < n_choices; ++i) ++first[space.experts[i] + 1];
-  for (int32_t e = 0; e < router.n_experts; ++e) {
-    if (first[e + 1] > 0) space.used[n_used_++] = e;
-    first[e + 1] += first[e];
-  }
+  for (int32_t e = 0; e < router.n_experts; ++e) first[e + 1] += first[e];
+  order_experts(layer);
   for (int64_t i = 0; i < n_choices; ++i) {
     const int32_t slot = first[space.experts[i]]++;
     space.slot_of[i] = slot;
@@ -51,43 +53,69 @@ void ExpertWave::begin(const LayerStep& layer) noexcept {
   first[0] = 0;
 }
 
-int32_t ExpertWave::pin_next(const LayerStep& layer) noexcept {
+// Those at hand first, so that they are pinned before others take their places.
+void ExpertWave::order_experts(const LayerStep& layer) noexcept {
+  const Workspace& space = layer.pass.space;
+  const ExpertStore& store = layer.pass.experts;
+  for (const bool is_at_hand : {true, false}) {
+    for (int32_t e = 0; e < layer.config.router.n_experts; ++e)
+      if (space.first_slot[e + 1] > space.first_slot[e] && store.has(layer.index, e) == is_at_hand)
+        space.used[n_used_++] = e;
+  }
+}
+
+void ExpertWave::release(const LayerStep& layer, int32_t n) noexcept {
+  ExpertPin* pins = layer.pass.space.pins;
+  layer.pass.experts.release({pins, static_cast<size_t>(n)});
+  std::copy(pins + n, pins + n_pinned_, pins);
+  n_pinned_ -= n;
+}
+
+void ExpertWave::request(const LayerStep& layer) noexcept {
   Pass& pass = layer.pass;
-  pass.experts.release({pass.space.pins, static_cast<size_t>(n_pinned_)});
-  n_pinned_ = 0;
-  if (!pass.status.ok() || n_taken_ == n_used_) return 0;
-  const int32_t n = std::min(pass.experts.max_pins(layer.index), n_used_ - n_taken_);
+  const int32_t n =
+      std::min(pass.experts.max_pins(layer.index) - n_pinned_, n_used_ - n_requested_);
+  if (n <= 0) return;
   const auto count = static_cast<size_t>(n);
-  pass.status = pass.experts.request(layer.index, {pass.space.used + n_taken_, count},
-                                     {pass.space.pins, count});
-  if (!pass.status.ok()) return 0;
-  n_pinned_ = n;
-  return n;
+  pass.status = pass.experts.request(layer.index, {pass.space.used + n_requested_, count},
+                                     {pass.space.pins + n_pinned_, count});
+  if (!pass.status.ok()) return;
+  n_requested_ += n;
+  n_pinned_ += n;
 }
 
 void ExpertWave::next(const LayerStep& layer) noexcept {
   Pass& pass = layer.pass;
-  const Workspace& space = pass.space;
-  const int32_t n = pin_next(layer);
+  release(layer, n_running_);
+  n_running_ = 0;
   n_up_jobs_ = n_down_jobs_ = 0;
   n_slots_ = n_shared_rows_ = 0;
+  // A layer of many experts on their way takes longer than a person waits.
+  if (pass.status.ok() && n_pinned_ > 0 && pass.cancel &&
+      pass.cancel->load(std::memory_order_relaxed))
+    pass.status = Status(Cause::cancelled, "cancelled");
+  if (pass.status.ok()) request(layer);
   if (is_first_ && layer.config.shared != SharedExpert::none) add_shared(layer);
   is_first_ = false;
-  if (n == 0) return;
+  if (pass.status.ok()) add_arrived(layer);
+  if (pass.status.ok()) return;
+  n_up_jobs_ = n_down_jobs_ = 0;
+  n_slots_ = n_shared_rows_ = 0;
+  release(layer, n_pinned_);
+}
 
-  first_slot_ = space.first_slot[space.used[n_taken_]];
-  for (int32_t i = 0; i < n; ++i) {
+void ExpertWave::add_arrived(const LayerStep& layer) noexcept {
+  Pass& pass = layer.pass;
+  const Workspace& space = pass.space;
+  const bool is_idle = n_up_jobs_ == 0;
+  n_running_ = static_cast<int32_t>(
+      pass.experts.gather({space.pins, static_cast<size_t>(n_pinned_)}, is_idle));
+  for (int32_t i = 0; i < n_running_; ++i) {
     ExpertWeights weights;
     pass.status = pass.experts.wait(space.pins[i], weights);
-    if (!pass.status.ok()) {
-      n_up_jobs_ = n_down_jobs_ = 0;
-      pass.experts.release({space.pins, static_cast<size_t>(n_pinned_)});
-      n_pinned_ = 0;
-      return;
-    }
-    add_expert(layer, space.used[n_taken_ + i], weights);
+    if (!pass.status.ok()) return;
+    add_expert(layer, space.pins[i].expert, weights);
   }
-  n_taken_ += n;
 }
 
 void ExpertWave::add_expert(const LayerStep& layer, int32_t expert,
@@ -106,7 +134,7 @@ void ExpertWave::add_expert(const LayerStep& layer, int32_t expert,
   const auto d_model = static_cast<size_t>(pass.config.d_model);
   space.down_jobs[n_down_jobs_++] = {
       weights.down, space.hidden.rows(form, first, n), {space.down + at * d_model, d_model}};
-  n_slots_ += n;
+  for (int32_t i = 0; i < n; ++i) space.wave_slots[n_slots_++] = first + i;
 }
 
 void ExpertWave::add_shared(const LayerStep& layer) noexcept {

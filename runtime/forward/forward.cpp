@@ -15,6 +15,16 @@ namespace larder::runtime {
 void ForwardObserver::layer_output(int, const float*, int, int) {}
 void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
 
+namespace {
+
+WorkspaceSizes workspace_sizes(const Model& model, const ForwardOptions& options) noexcept {
+  const quant::KernelSet& kernels = options.kernels ? *options.kernels : quant::best_kernels();
+  return {model.config(),   model.weights(),    kernels,          options.arithmetic,
+          options.max_rows, options.max_logits, options.n_threads};
+}
+
+}  // namespace
+
 struct Forward::Impl {
   Impl(std::shared_ptr<const Model> from, const ForwardOptions& with)
       : model(std::move(from)),
@@ -43,9 +53,7 @@ struct Forward::Impl {
 };
 
 Status Forward::Impl::allocate() {
-  const WorkspaceSizes sizes(model->config(), model->weights(), *options.kernels,
-                             options.arithmetic, options.max_rows, options.max_logits,
-                             options.n_threads);
+  const WorkspaceSizes sizes = workspace_sizes(*model, options);
   Arena measure;
   space.lay_out(measure, sizes);
   if (measure.overflows())
@@ -167,6 +175,13 @@ const float* Forward::logits(int index) const noexcept {
 }
 
 const ForwardOptions& Forward::options() const noexcept { return impl_->options; }
+
+size_t Forward::bytes_for(const Model& model, const ForwardOptions& options) noexcept {
+  Arena measure;
+  Workspace space;
+  space.lay_out(measure, workspace_sizes(model, options));
+  return measure.overflows() ? SIZE_MAX : measure.bytes();
+}
 
 size_t Forward::bytes() const noexcept { return impl_->memory.bytes(); }
 

@@ -47,7 +47,7 @@ struct ForwardOptions {
   int32_t max_positions =
       0;  // longest sequence, 0: the trained context; decides LongRoPE's factors
   const quant::KernelSet* kernels = nullptr;       // null: the best of this machine
-  std::shared_ptr<ExpertStore> experts = nullptr;  // null: where the mapped file has them
+  std::shared_ptr<ExpertStore> experts = nullptr;  // null: where the model's file has them
 };
 
 class Forward {
@@ -67,6 +67,8 @@ class Forward {
   const float* logits(int index) const noexcept;  // [n_vocab]
   const ForwardOptions& options() const noexcept;
   size_t bytes() const noexcept;  // what create() allocated
+  // Exactly that, before; SIZE_MAX if no machine can have it.
+  static size_t bytes_for(const Model& model, const ForwardOptions& options) noexcept;
 
  private:
   struct Impl;

@@ -56,7 +56,7 @@ void activate_wave(quant::Team& team, const LayerStep& layer, const ExpertWave& 
   const ActivationForms shared_forms = forms_for({layer.weights.shared_down}, arithmetic);
   team.for_each(wave.n_slots() + wave.n_shared_rows(), [&](int64_t item) {
     if (item < wave.n_slots())
-      activate_slot(layer, wave.first_slot() + item, forms);
+      activate_slot(layer, layer.pass.space.wave_slots[item], forms);
     else
       activate_shared(layer, item - wave.n_slots(), shared_forms);
   });

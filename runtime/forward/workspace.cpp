@@ -135,6 +135,7 @@ void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexc
   choice_of = arena.take<int32_t>(n_slots);
   first_slot = arena.take<int32_t>(n_experts + 1);
   used = arena.take<int32_t>(n_experts);
+  wave_slots = arena.take<int32_t>(n_slots);
   for (const void**& pointers : gathered) pointers = arena.take<const void*>(n_slots);
   hidden.lay_out(arena, n_slots, sizes.d_ff, sizes.forms);
   up = arena.take<float>(n_slots * hidden.stride());

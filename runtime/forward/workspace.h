@@ -87,7 +87,8 @@ class Workspace {
   int32_t* slot_of = nullptr;     // [n_rows][n_active]: where a row's choice stands
   int32_t* choice_of = nullptr;   // [slot]: the other way round
   int32_t* first_slot = nullptr;  // [n_experts + 1]
-  int32_t* used = nullptr;        // experts that have slots, ascending
+  int32_t* used = nullptr;        // experts that have slots, those at hand first
+  int32_t* wave_slots = nullptr;  // [n_slots], of a wave
   const void** gathered[quant::kActivationFormats] = {};  // [slot]: the input row's forms
   ActivationBuffer hidden;                                // [slot][d_ff]: gate, then the product
   float* up = nullptr;                                    // [slot][stride of hidden]

@@ -34,6 +34,27 @@ Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats
   }
 }
 
+Result<std::shared_ptr<const Model>> Model::over(const Model& model,
+                                                 std::shared_ptr<const TensorMemory> memory) {
+  try {
+    std::shared_ptr<Model> moved(new Model);
+    moved->file_ = model.file_;
+    moved->config_ = model.config_;
+    moved->memory_ = std::move(memory);
+    Result<ModelWeights> weights =
+        bind_weights(*moved->file_, moved->config_, moved->memory_.get());
+    if (!weights) return weights.status().with_file(moved->file_->path());
+    moved->weights_ = std::move(*weights);
+    moved->tokenizer_ = model.tokenizer_;
+    moved->chat_template_ = model.chat_template_;
+    moved->chat_template_status_ = model.chat_template_status_;
+    return std::shared_ptr<const Model>(std::move(moved));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for the model's tables")
+        .with_file(model.file_->path());
+  }
+}
+
 Result<std::shared_ptr<const Model>> Model::build(std::shared_ptr<const formats::GgufFile> file) {
   const std::string& path = file->path();
   const Result<const ArchRow*> row = read_architecture(*file);

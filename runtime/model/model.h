@@ -25,6 +25,10 @@ class Model {
   static Result<std::shared_ptr<const Model>> open(const std::string& path);
   // The same over a reader that is open already (tests, fuzzing).
   static Result<std::shared_ptr<const Model>> create(std::shared_ptr<const formats::GgufFile> file);
+  // The same model over weights that `memory` holds; what it does not hold stays in the mapped
+  // file. Errors: those of create() about tensors.
+  static Result<std::shared_ptr<const Model>> over(const Model& model,
+                                                   std::shared_ptr<const TensorMemory> memory);
   ~Model();
 
   const formats::GgufFile& file() const noexcept { return *file_; }
@@ -45,6 +49,7 @@ class Model {
   static Result<std::shared_ptr<const Model>> build(std::shared_ptr<const formats::GgufFile> file);
   std::shared_ptr<const formats::GgufFile> file_;
   ModelConfig config_;
+  std::shared_ptr<const TensorMemory> memory_;  // null: all weights are in the mapped file
   ModelWeights weights_;
   std::shared_ptr<const formats::Tokenizer> tokenizer_;
   std::shared_ptr<const formats::ChatTemplate> chat_template_;

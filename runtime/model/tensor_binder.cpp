@@ -78,6 +78,11 @@ Status TensorBinder::check_shape(const GgufTensor& tensor, const std::array<Dim,
                 subject_of(tensor));
 }
 
+std::span<const std::byte> TensorBinder::data(const GgufTensor& tensor) const noexcept {
+  const auto held = memory_ ? memory_->bytes(tensor) : std::span<const std::byte>();
+  return held.empty() ? file_.data(tensor) : held;
+}
+
 Result<quant::Matrix> TensorBinder::matrix(const GgufTensor& tensor) const {
   const quant::FormatTraits* format = quant::find_format(tensor.type->id);
   if (!format)
@@ -86,7 +91,7 @@ Result<quant::Matrix> TensorBinder::matrix(const GgufTensor& tensor) const {
                       "; use a file quantised to another type",
                   subject_of(tensor));
   quant::Matrix out;
-  out.data = reinterpret_cast<const uint8_t*>(file_.data(tensor).data());
+  out.data = reinterpret_cast<const uint8_t*>(data(tensor).data());
   out.format = format->format;
   out.n_rows = static_cast<int32_t>(tensor.dims[1]);
   out.n_cols = static_cast<int32_t>(tensor.dims[0]);
@@ -100,7 +105,7 @@ Result<const float*> TensorBinder::floats(const GgufTensor& tensor) {
     return Status(Cause::tensor_type,
                   "is " + std::string(tensor.type->name) + "; must be F32, F16 or BF16",
                   subject_of(tensor));
-  const auto* bytes = reinterpret_cast<const uint8_t*>(file_.data(tensor).data());
+  const auto* bytes = reinterpret_cast<const uint8_t*>(data(tensor).data());
   if (format->format == quant::Format::f32 &&
       reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0)
     return reinterpret_cast<const float*>(bytes);
@@ -111,8 +116,8 @@ Result<const float*> TensorBinder::floats(const GgufTensor& tensor) {
     return Status(Cause::out_of_memory, "no memory for its float32 form", subject_of(tensor));
   quant::best_kernels().vector.dequantize(format->format, bytes, static_cast<int64_t>(n),
                                           copy.get());
-  converted_.push_back(std::move(copy));
-  return converted_.back().get();
+  weights_.converted.push_back(std::move(copy));
+  return weights_.converted.back().get();
 }
 
 Status TensorBinder::stack_up(const GgufTensor& tensor, const quant::Matrix& matrix,
@@ -165,6 +170,7 @@ Status TensorBinder::bind_one(const TensorRow<Owner>& row, const std::string& na
   }
   used_[static_cast<size_t>(tensor - file_.tensors().data())] = true;
   if (Status status = check_shape(*tensor, row.shape, dims); !status.ok()) return status;
+  if (!std::holds_alternative<ExpertStack Owner::*>(row.slot)) weights_.dense.push_back(tensor);
 
   if (const float** place = float_slot(row.slot, owner)) {
     const bool is_turned = std::holds_alternative<ColumnsOf<Owner>>(row.slot);

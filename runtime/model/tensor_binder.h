@@ -32,8 +32,10 @@ class Dims {
 
 class TensorBinder {
  public:
-  TensorBinder(const formats::GgufFile& file, std::vector<std::unique_ptr<float[]>>& converted)
-      : file_(file), converted_(converted), used_(file.tensors().size(), false) {}
+  // Tensors that `memory` holds, unless it is null, are there instead of in the file. `weights`
+  // gets what is converted, and the list of dense tensors.
+  TensorBinder(const formats::GgufFile& file, const TensorMemory* memory, ModelWeights& weights)
+      : file_(file), memory_(memory), weights_(weights), used_(file.tensors().size(), false) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   bool is_used(const std::string& name) const;
@@ -57,12 +59,14 @@ class TensorBinder {
                   ExpertStack& stack) const;
   Status check_shape(const formats::GgufTensor& tensor, const std::array<Dim, 3>& shape,
                      Dims& dims) const;
+  std::span<const std::byte> data(const formats::GgufTensor& tensor) const noexcept;
   Result<quant::Matrix> matrix(const formats::GgufTensor& tensor) const;
   Result<const float*> floats(const formats::GgufTensor& tensor);
   Result<const float*> columns(const formats::GgufTensor& tensor);
 
   const formats::GgufFile& file_;
-  std::vector<std::unique_ptr<float[]>>& converted_;
+  const TensorMemory* memory_;
+  ModelWeights& weights_;
   std::vector<bool> used_;
 };
 

@@ -256,9 +256,10 @@ Status check_rope(const ModelConfig& config, const ModelWeights& weights) {
 
 }  // namespace
 
-Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config) {
+Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config,
+                                  const TensorMemory* memory) {
   ModelWeights weights;
-  TensorBinder binder(file, weights.converted);
+  TensorBinder binder(file, memory, weights);
   Dims dims = model_dims(config);
   const Part final_norm = !binder.has("output_norm.weight") && binder.has("token_embd_norm.weight")
                               ? Part::token_embd_norm

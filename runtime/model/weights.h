@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,14 @@ struct LayerWeights {
   const float* shared_router = nullptr;               // [d_model], the shared expert's own gate
 };
 
+// Memory that holds tensors of a file.
+class TensorMemory {
+ public:
+  virtual ~TensorMemory() = default;
+  // Empty for tensors that it does not hold.
+  virtual std::span<const std::byte> bytes(const formats::GgufTensor& tensor) const noexcept = 0;
+};
+
 struct ModelWeights {
   quant::Matrix token_embd;  // [n_vocab][d_model]
   Norm output_norm;
@@ -125,6 +134,8 @@ struct ModelWeights {
   const float* rope_factors_short = nullptr;
   std::vector<LayerWeights> layers;
 
+  // The tensors that all of the above lies in, but routed experts' matrices.
+  std::vector<const formats::GgufTensor*> dense;
   // Vectors that the file does not hold as aligned float32; the pointers above may lead here.
   std::vector<std::unique_ptr<float[]>> converted;
   // Tensors that nothing reads, one sentence each.
@@ -134,6 +145,9 @@ struct ModelWeights {
 // Finds every tensor that the configuration asks for, checks presence, type and shape, and fills
 // in the widths that only tensors know. Reads no matrix. Errors: `missing`, `shape`, `tensor_type`,
 // `hyper_parameter`, `unsupported`, `numeric` (rotation factors), naming the tensor.
-Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config);
+// What `memory` holds is found there, all else in the mapped file. What a configuration is filled
+// in with stays when it is bound again.
+Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config,
+                                  const TensorMemory* memory = nullptr);
 
 }  // namespace larder::runtime

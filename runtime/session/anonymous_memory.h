@@ -13,6 +13,12 @@ class AnonymousMemory {
   AnonymousMemory() noexcept = default;
   // Page aligned. Error: `out_of_memory` saying for what.
   static Result<AnonymousMemory> allocate(size_t bytes, const char* purpose);
+  // In huge pages where the system has them: 2 MiB aligned, and so many bytes that none is shared
+  // with others. Left out of core dumps. Error: as allocate().
+  static Result<AnonymousMemory> allocate_huge(size_t bytes, const char* purpose);
+  static size_t huge_bytes(size_t bytes) noexcept;  // what allocate_huge() takes
+  // Takes the pages now instead of when they are touched. Error: `out_of_memory`.
+  Status populate(const char* purpose) noexcept;
   AnonymousMemory(AnonymousMemory&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   AnonymousMemory& operator=(AnonymousMemory&& other) noexcept {

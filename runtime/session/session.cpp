@@ -36,7 +36,7 @@ int default_threads(const Model& model) {
 }
 
 // What is left at 0 or empty is filled in; the rest is checked.
-Result<SessionOptions> resolve(SessionOptions options, const Model& model) {
+Result<SessionOptions> fill_in(SessionOptions options, const Model& model) {
   const ModelConfig& config = model.config();
   if (options.n_ctx < 0 || options.n_ctx > kMaxContext) {
     return bad_option("ctx-size", "must be between 1 and " + std::to_string(kMaxContext) +
@@ -70,6 +70,23 @@ Result<const quant::KernelSet*> choose_kernels(const std::string& name) {
                     "\"" + name + "\" is unknown or this machine lacks it; it has: " + known);
 }
 
+ResidenceOptions residence_options(const Model& model, const SessionOptions& options,
+                                   const quant::KernelSet* kernels) {
+  const int64_t n_logits = kLogitsBytes / (int64_t{model.config().n_vocab} * sizeof(float));
+  ResidenceOptions with;
+  with.forward.arithmetic = options.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
+  with.forward.n_threads = options.n_threads;
+  with.forward.max_rows = options.batch_size;
+  with.forward.max_logits =
+      static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, options.batch_size));
+  with.forward.max_positions = options.n_ctx;
+  with.forward.kernels = kernels;
+  with.n_ctx = options.n_ctx;
+  with.cache = options.exact ? CacheType::f32 : CacheType::f16;
+  with.ram_bytes = options.ram_bytes;
+  return with;
+}
+
 }  // namespace
 
 // Invariant: state and tokens hold the same positions between calls.
@@ -77,6 +94,8 @@ struct Session::Impl {
   std::shared_ptr<const Model> model;
   SessionOptions options;
   const quant::KernelSet* kernels = nullptr;
+  RamBudget ram;
+  std::shared_ptr<ExpertStore> experts;  // null where the file is mapped
   std::unique_ptr<Forward> forward;
   std::unique_ptr<SequenceState> state;
   std::vector<TokenId> tokens;
@@ -142,29 +161,39 @@ Status Session::Impl::report_cancel() {
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
-                                                 const SessionOptions& options) {
-  const ModelConfig& config = model->config();
-  Result<SessionOptions> resolved = resolve(options, *model);
+Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions& options) {
+  return fill_in(options, model);
+}
+
+Result<RamBudget> Session::plan(const Model& model, const SessionOptions& options) {
+  const Result<SessionOptions> resolved = fill_in(options, model);
   if (!resolved) return resolved.status();
   const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
   if (!kernels) return kernels.status();
+  Result<RamBudget> budget = plan_ram(model, residence_options(model, *resolved, *kernels));
+  if (!budget) return budget.status().with_file(model.file().path());
+  return budget;
+}
 
-  const int64_t n_logits = kLogitsBytes / (int64_t{config.n_vocab} * sizeof(float));
-  ForwardOptions forward_options;
-  forward_options.arithmetic =
-      resolved->exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
-  forward_options.n_threads = resolved->n_threads;
-  forward_options.max_rows = resolved->batch_size;
-  forward_options.max_logits =
-      static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, resolved->batch_size));
-  forward_options.max_positions = resolved->n_ctx;
-  forward_options.kernels = *kernels;
-  Result<std::unique_ptr<Forward>> forward = Forward::create(model, forward_options);
-  if (!forward) return forward.status();
-  Result<std::unique_ptr<SequenceState>> state = SequenceState::create(
-      config, resolved->n_ctx, resolved->exact ? CacheType::f32 : CacheType::f16);
+Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options,
+                                                 const LoadProgress& loading) {
+  Result<SessionOptions> resolved = fill_in(options, *model);
+  if (!resolved) return resolved.status();
+  const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
+  if (!kernels) return kernels.status();
+  Result<RamBudget> ram = plan(*model, *resolved);
+  if (!ram) return ram.status();
+
+  ResidenceOptions with = residence_options(*model, *resolved, *kernels);
+  Result<std::unique_ptr<SequenceState>> state =
+      SequenceState::create(model->config(), with.n_ctx, with.cache);
   if (!state) return state.status();
+  Result<Residence> residence = take_residence(std::move(model), *ram, loading);
+  if (!residence) return residence.status();
+  with.forward.experts = residence->experts;
+  Result<std::unique_ptr<Forward>> forward = Forward::create(residence->model, with.forward);
+  if (!forward) return forward.status();
   // After the buffers, which live beside the threads' stacks.
   if (!quant::can_start_threads(resolved->n_threads)) {
     return Status(Cause::out_of_memory,
@@ -177,7 +206,9 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
     auto impl = std::make_unique<Impl>();
     impl->tokens.reserve(static_cast<size_t>(resolved->n_ctx));
     impl->rows.reserve(static_cast<size_t>(resolved->batch_size));
-    impl->model = std::move(model);
+    impl->model = std::move(residence->model);
+    impl->experts = std::move(residence->experts);
+    impl->ram = std::move(*ram);
     impl->options = *resolved;
     impl->kernels = *kernels;
     impl->forward = std::move(*forward);
@@ -267,6 +298,10 @@ const Model& Session::model() const noexcept { return *impl_->model; }
 const SessionOptions& Session::options() const noexcept { return impl_->options; }
 const char* Session::isa() const noexcept { return impl_->kernels->name; }
 size_t Session::bytes() const noexcept { return impl_->forward->bytes() + impl_->state->bytes(); }
+const RamBudget& Session::ram() const noexcept { return impl_->ram; }
+std::optional<ExpertStatistics> Session::expert_statistics() const {
+  return impl_->experts ? impl_->experts->statistics() : std::nullopt;
+}
 void Session::cancel() noexcept { impl_->is_cancelled.store(true, std::memory_order_relaxed); }
 void Session::forget_cancel() noexcept {
   impl_->is_cancelled.store(false, std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "formats/status.h"
 #include "runtime/forward/forward.h"
 #include "runtime/model/model.h"
+#include "runtime/session/residence.h"
 
 namespace larder::runtime {
 
@@ -22,9 +24,10 @@ struct SessionOptions {
   int32_t n_ctx = 0;   // 0: min(the model's context length, kDefaultContext)
   bool exact = false;  // float32 activations and cache; what references are compared with
   // performance; the answer does not depend on these
-  int n_threads = 0;         // 0: the machine's cores, fewer for a small model
-  int32_t batch_size = 512;  // tokens of one prefill step
-  std::string isa;           // empty: the best; a name of quant::kernel_sets()
+  int n_threads = 0;              // 0: the machine's cores, fewer for a small model
+  int32_t batch_size = 512;       // tokens of one prefill step
+  std::string isa;                // empty: the best; a name of quant::kernel_sets()
+  uint64_t ram_bytes = kAutoRam;  // of the whole process, program and model included
 };
 
 // done tokens of total, first 0; returning false cancels.
@@ -32,9 +35,16 @@ using Progress = std::function<bool(int32_t done, int32_t total)>;
 
 class Session {
  public:
-  // Errors: `invalid_argument` (unknown instruction set, n_ctx out of range), `out_of_memory`.
+  // Errors: `invalid_argument` (unknown instruction set, n_ctx out of range), `out_of_memory`,
+  // `budget`; where weights are loaded (plan().is_paged) also `io`, `truncated`, `changed`, and
+  // `cancelled` by `loading`.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
-                                                 const SessionOptions& options);
+                                                 const SessionOptions& options,
+                                                 const LoadProgress& loading = {});
+  // What create() would do with memory; takes none. Errors: `invalid_argument`, `budget`.
+  static Result<RamBudget> plan(const Model& model, const SessionOptions& options);
+  // The options with their defaults filled in. Error: `invalid_argument`.
+  static Result<SessionOptions> resolve(const Model& model, const SessionOptions& options);
   ~Session();
 
   // Appends tokens, in batches; afterwards logits() belongs to the last. Errors: `context_full`
@@ -67,6 +77,8 @@ class Session {
   const SessionOptions& options() const noexcept;  // with defaults filled in
   const char* isa() const noexcept;
   size_t bytes() const noexcept;  // cache and buffers
+  const RamBudget& ram() const noexcept;
+  std::optional<ExpertStatistics> expert_statistics() const;  // none where the file is mapped
   // Callable from any thread and from a signal handler: the running call, or else the next one,
   // returns `cancelled` soon. forget_cancel() takes back what no call has answered yet.
   void cancel() noexcept;

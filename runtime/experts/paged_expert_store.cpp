@@ -1,0 +1,302 @@
+#include "runtime/experts/paged_expert_store.h"
+
+#include <algorithm>
+#include <cassert>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/experts/read_probe.h"
+#include "runtime/experts/weight_reader.h"
+#include "runtime/session/anonymous_memory.h"
+
+namespace larder::runtime {
+namespace {
+
+// Of smaller slabs a probe tells more about caches than about the disk.
+constexpr uint64_t kMinProbedBytes = uint64_t{256} << 20;
+constexpr size_t kSamples = 512;
+// What a reading thread touches of its stack, and what the system keeps for it.
+constexpr uint64_t kThreadBytes = 64 << 10;
+constexpr uint64_t kMostThreads = 8;
+
+enum class SlotState : uint8_t { empty, loading, ready, failed };
+
+struct Slot {
+  int32_t layer = -1, expert = -1;
+  SlotState state = SlotState::empty;
+  bool is_ahead = false;    // read before it was asked for, and not asked for since
+  int32_t n_pins = 0;       // of callers
+  int32_t n_kept_pins = 0;  // of the policy, given back when the read has ended
+  std::byte* data = nullptr;
+};
+
+// Invariant: a slot that is being read into is pinned in the policy.
+class PagedExpertStore final : public ExpertStore {
+ public:
+  PagedExpertStore(const Model& model, WeightFiles files, AnonymousMemory slab,
+                   std::vector<int32_t> pool_slots)
+      : layout_(model.config(), model.weights()),
+        weights_(model.weights()),
+        files_(std::move(files)),
+        slab_(std::move(slab)),
+        pool_slots_(std::move(pool_slots)),
+        policy_(layout_.policy_shape(pool_slots_)),
+        slots_(static_cast<size_t>(policy_.n_slots())) {
+    std::byte* at = slab_.data();
+    size_t next = 0;
+    for (size_t pool = 0; pool < pool_slots_.size(); ++pool) {
+      for (int32_t i = 0; i < pool_slots_[pool]; ++i, at += layout_.pools()[pool].slot_bytes)
+        slots_[next++].data = at;
+    }
+  }
+  // Reads into the slab end before the slab does.
+  ~PagedExpertStore() override { reader_.reset(); }
+
+  Status open_reader(const PagedStoreOptions& options);
+
+  int32_t max_pins(int layer) const noexcept override {
+    return pool_slots_[static_cast<size_t>(layout_.pool_of(layer))];
+  }
+  void observe(const LayerRoutes& routes) noexcept override;
+  bool has(int layer, int32_t expert) const noexcept override {
+    return policy_.find(layer, expert) >= 0;
+  }
+  Status request(int layer, std::span<const int32_t> experts, std::span<ExpertPin> pins) override;
+  size_t gather(std::span<ExpertPin> pins, bool waits) override;
+  Status wait(const ExpertPin& pin, ExpertWeights& weights) override;
+  void release(std::span<const ExpertPin> pins) noexcept override;
+  size_t bytes() const noexcept override { return slab_.bytes(); }
+  std::optional<ExpertStatistics> statistics() const override;
+
+ private:
+  Slot& slot(int32_t index) noexcept { return slots_[static_cast<size_t>(index)]; }
+  std::vector<FileRange> samples() const;
+  Status pin(int layer, int32_t expert, ExpertPin& pin);
+  void count(const ExpertPlace& place) noexcept;
+  void load(int32_t index, int layer, int32_t expert, bool is_urgent);
+  void poll(bool waits);
+
+  ExpertLayout layout_;
+  const ModelWeights& weights_;
+  WeightFiles files_;
+  AnonymousMemory slab_;
+  std::vector<int32_t> pool_slots_;
+  ExpertPolicy policy_;
+  std::vector<Slot> slots_;
+  std::unique_ptr<WeightReader> reader_;
+  ExpertCounters counters_;
+  double probe_bytes_per_s_ = 0;
+  int first_layer_ = -1;  // that has routed experts
+};
+
+// Matrices of experts all over the files.
+std::vector<FileRange> PagedExpertStore::samples() const {
+  std::vector<FileRange> samples;
+  const auto n_layers = static_cast<uint64_t>(weights_.layers.size());
+  uint64_t state = 1;
+  for (size_t i = 0; i < 8 * kSamples && samples.size() < kSamples; ++i) {
+    state = state * 6364136223846793005U + 1442695040888963407U;  // Source: Knuth, MMIX
+    const LayerWeights& layer = weights_.layers[(state >> 33) % n_layers];
+    const auto n_experts = static_cast<uint64_t>(layer.down.n_experts());
+    if (n_experts == 0) continue;
+    samples.push_back(layer.down.range(static_cast<int32_t>((state >> 13) % n_experts)));
+  }
+  return samples;
+}
+
+Status PagedExpertStore::open_reader(const PagedStoreOptions& options) {
+  for (int i = 0; first_layer_ < 0; ++i)
+    if (layout_.pool_of(i) >= 0) first_layer_ = i;
+  const size_t capacity = layout_.max_pieces(pool_slots_);
+  std::unique_ptr<ReadBackend> backend;
+  if (options.make_backend) {
+    auto made = options.make_backend(capacity);
+    if (!made) return made.status();
+    backend = std::move(*made);
+  } else {
+    const bool probes = layout_.all_bytes() >= kMinProbedBytes;
+    auto chosen = choose_reads(files_, probes ? samples() : std::vector<FileRange>(),
+                               {slab_.data(), slab_.bytes()}, capacity);
+    if (!chosen) return chosen.status();
+    backend = std::move(chosen->backend);
+    probe_bytes_per_s_ = chosen->bytes_per_s;
+  }
+  reader_ = std::make_unique<WeightReader>(files_, std::move(backend), slots_.size(), capacity);
+  return {};
+}
+
+void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
+  policy_.observe(routes);
+  if (routes.layer == first_layer_)
+    counters_.n_tokens += routes.experts.size() / static_cast<size_t>(routes.n_active);
+}
+
+void PagedExpertStore::load(int32_t index, int layer, int32_t expert, bool is_urgent) {
+  Slot& to = slot(index);
+  to.layer = layer;
+  to.expert = expert;
+  to.state = SlotState::loading;
+  const ExpertSpans spans = layout_.spans(layer, expert);
+  reader_->begin(static_cast<uint32_t>(index), {spans.ranges.data(), spans.n_ranges}, to.data,
+                 is_urgent);
+}
+
+Status PagedExpertStore::pin(int layer, int32_t expert, ExpertPin& pin) {
+  ExpertPlace place = policy_.take(layer, expert);
+  while (place.slot < 0) {
+    // All slots are pinned, some by reads that nobody waits for any more.
+    const bool has_reads = std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) {
+      return s.state == SlotState::loading && s.n_pins == 0;
+    });
+    if (!has_reads) return Status(Cause::budget, "more experts are pinned than there are slots");
+    poll(true);
+    place = policy_.take(layer, expert);
+  }
+  Slot& taken = slot(place.slot);
+  ++taken.n_pins;
+  pin = {layer, expert, place.slot};
+  if (!place.is_hit) {
+    ++counters_.n_misses;
+    taken.is_ahead = false;
+    load(place.slot, layer, expert, true);
+    return {};
+  }
+  ++counters_.n_hits;
+  if (taken.is_ahead) ++counters_.n_ahead_used;
+  if (taken.state == SlotState::loading && taken.is_ahead) {
+    ++counters_.n_late;
+    reader_->hurry(static_cast<uint32_t>(place.slot));
+  }
+  taken.is_ahead = false;
+  return {};
+}
+
+Status PagedExpertStore::request(int layer, std::span<const int32_t> experts,
+                                 std::span<ExpertPin> pins) {
+  assert(experts.size() == pins.size());
+  for (size_t i = 0; i < experts.size(); ++i) {
+    Status status = pin(layer, experts[i], pins[i]);
+    if (status.ok()) continue;
+    release(pins.first(i));
+    return status;
+  }
+  return {};
+}
+
+// Takes notice of reads that ended.
+void PagedExpertStore::poll(bool waits) {
+  const int64_t begin = waits ? read_clock_us() : 0;
+  for (const uint32_t index : reader_->finish(waits)) {
+    Slot& read = slots_[index];
+    const bool is_well = reader_->status(index).ok();
+    read.state = is_well ? SlotState::ready : SlotState::failed;
+    const auto number = static_cast<int32_t>(index);
+    if (!is_well) policy_.drop(number);
+    for (; read.n_kept_pins > 0; --read.n_kept_pins) policy_.release(number);
+  }
+  if (waits) counters_.wait_us += static_cast<uint64_t>(read_clock_us() - begin);
+}
+
+size_t PagedExpertStore::gather(std::span<ExpertPin> pins, bool waits) {
+  poll(false);
+  while (true) {
+    size_t n = 0;
+    for (ExpertPin& pin : pins)
+      if (slot(pin.slot).state != SlotState::loading) std::swap(pin, pins[n++]);
+    if (n > 0 || !waits || pins.empty()) return n;
+    poll(true);
+  }
+}
+
+Status PagedExpertStore::wait(const ExpertPin& pin, ExpertWeights& weights) {
+  Slot& from = slot(pin.slot);
+  while (from.state == SlotState::loading) poll(true);
+  if (from.state == SlotState::failed) {
+    const Status& why = reader_->status(static_cast<uint32_t>(pin.slot));
+    const ErrorDetail& detail = why.detail();
+    return Status(detail.cause, detail.message,
+                  "layer " + std::to_string(pin.layer) + ", expert " + std::to_string(pin.expert),
+                  detail.offset)
+        .with_file(detail.file);
+  }
+  const LayerWeights& layer = weights_.layers[static_cast<size_t>(pin.layer)];
+  const ExpertSpans spans = layout_.spans(pin.layer, pin.expert);
+  const auto* data = reinterpret_cast<const uint8_t*>(from.data);
+  weights = {layer.gate.first, layer.up.first, layer.down.first};
+  weights.gate.data = data + spans.gate;
+  weights.up.data = data + spans.up;
+  weights.down.data = data + spans.down;
+  return {};
+}
+
+void PagedExpertStore::release(std::span<const ExpertPin> pins) noexcept {
+  for (const ExpertPin& pin : pins) {
+    Slot& from = slot(pin.slot);
+    assert(from.n_pins > 0);
+    --from.n_pins;
+    if (from.state == SlotState::loading)
+      ++from.n_kept_pins;
+    else
+      policy_.release(pin.slot);
+  }
+}
+
+std::optional<ExpertStatistics> PagedExpertStore::statistics() const {
+  ExpertStatistics all;
+  all.facts.slab_bytes = layout_.bytes_for(pool_slots_);
+  all.facts.all_bytes = layout_.all_bytes();
+  all.facts.cycle_bytes = layout_.cycle_bytes();
+  all.facts.n_slots = policy_.n_slots();
+  all.facts.n_experts = static_cast<int32_t>(layout_.n_experts());
+  all.facts.n_lanes = reader_->backend().n_lanes();
+  all.facts.probe_bytes_per_s = probe_bytes_per_s_;
+  all.facts.is_direct = files_.is_direct();
+  all.facts.reader = reader_->backend().name();
+  all.facts.note = files_.note();
+  all.counters = counters_;
+  all.counters.n_reads = reader_->n_reads();
+  all.counters.bytes_read = reader_->bytes_read();
+  all.counters.busy_us = reader_->busy_us();
+  return all;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<ExpertStore>> make_paged_expert_store(const Model& model,
+                                                             const PagedStoreOptions& options) {
+  try {
+    const ExpertLayout layout(model.config(), model.weights());
+    if (layout.is_empty())
+      return Status(Cause::unsupported, "a model without routed experts has nothing to page");
+    if (options.slab_bytes < layout.floor_bytes())
+      return Status(Cause::budget, "experts need " + std::to_string(layout.floor_bytes()) +
+                                       " bytes at least, there are " +
+                                       std::to_string(options.slab_bytes));
+    Result<WeightFiles> files = WeightFiles::open(model.file());
+    if (!files) return files.status();
+    std::vector<int32_t> pool_slots = layout.slots_for(options.slab_bytes);
+    Result<AnonymousMemory> slab =
+        AnonymousMemory::allocate_huge(layout.bytes_for(pool_slots), "experts");
+    if (!slab) return slab.status();
+    if (Status s = slab->populate("experts"); !s.ok()) return s;
+    auto store = std::make_shared<PagedExpertStore>(model, std::move(*files), std::move(*slab),
+                                                    std::move(pool_slots));
+    if (Status s = store->open_reader(options); !s.ok()) return s;
+    return std::shared_ptr<ExpertStore>(std::move(store));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory for the tables of experts");
+  }
+}
+
+uint64_t paged_store_table_bytes(const ExpertLayout& layout, uint64_t slab_bytes) {
+  const std::vector<int32_t> slots = layout.slots_for(slab_bytes);
+  const ExpertPolicyShape shape = layout.policy_shape(slots);
+  size_t n_slots = 0;
+  for (const int32_t n : slots) n_slots += static_cast<size_t>(n);
+  return ExpertPolicy::bytes(shape) + n_slots * sizeof(Slot) +
+         WeightReader::bytes_for(n_slots, layout.max_pieces(slots)) + kMostThreads * kThreadBytes;
+}
+
+}  // namespace larder::runtime

@@ -1,0 +1,85 @@
+#include "runtime/session/residence.h"
+
+#include <algorithm>
+#include <new>
+
+#include "runtime/experts/available_memory.h"
+#include "runtime/experts/expert_layout.h"
+#include "runtime/experts/paged_expert_store.h"
+#include "runtime/experts/weight_files.h"
+
+namespace larder::runtime {
+namespace {
+
+// The program, its libraries and their heaps, with a model's tables.
+constexpr uint64_t kProgramBytes = uint64_t{40} << 20;
+constexpr uint64_t kHeaderShare = 8;  // of the header's bytes, in tables of tokens and merges
+constexpr uint64_t kThreadBytes = 64 << 10;
+
+uint64_t header_bytes(const formats::GgufFile& file) {
+  uint64_t bytes = file.size_bytes();
+  for (const formats::GgufTensor& tensor : file.tensors())
+    if (tensor.shard == 0) bytes = std::min(bytes, tensor.file_offset);
+  return bytes;
+}
+
+uint64_t add(uint64_t a, uint64_t b) noexcept { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+
+RamNeeds needs_of(const Model& model, const ResidenceOptions& options,
+                  const std::shared_ptr<const ExpertLayout>& layout) {
+  RamNeeds needs;
+  needs.program_bytes = kProgramBytes + kHeaderShare * header_bytes(model.file()) +
+                        static_cast<uint64_t>(options.forward.n_threads) * kThreadBytes;
+  needs.dense_bytes = DenseWeights::bytes_for(model.weights().dense);
+  needs.cache_bytes = SequenceState::bytes_for(model.config(), options.n_ctx, options.cache);
+  needs.buffer_bytes = Forward::bytes_for(model, options.forward);
+  if (layout->is_empty()) return needs;
+  needs.all_expert_bytes = layout->all_bytes();
+  needs.least_slab_bytes = layout->floor_bytes();
+  needs.table_bytes = [layout](uint64_t slab_bytes) {
+    return paged_store_table_bytes(*layout, slab_bytes);
+  };
+  return needs;
+}
+
+}  // namespace
+
+Result<RamBudget> plan_ram(const Model& model, const ResidenceOptions& options) {
+  try {
+    const auto layout = std::make_shared<const ExpertLayout>(model.config(), model.weights());
+    const RamNeeds needs = needs_of(model, options, layout);
+    if (add(needs.cache_bytes, needs.buffer_bytes) == UINT64_MAX)
+      return Status(Cause::out_of_memory, "no machine has memory for this context and batch");
+    if (options.ram_bytes != kAutoRam) return divide_ram(needs, options.ram_bytes);
+    if (layout->is_empty()) return divide_ram(needs, kUnlimitedRam);
+    const AvailableMemory memory = available_memory();
+    const uint64_t comfortable = comfortable_bytes(memory);
+    if (comfortable == 0) return divide_ram(needs, kUnlimitedRam);
+    Result<RamBudget> budget = divide_ram(needs, comfortable);
+    if (budget) return budget;
+    // Less comfortable, but it may run.
+    return divide_ram(needs, std::min(memory.available_bytes, memory.limit_bytes));
+  } catch (const std::bad_alloc&) {
+    return Status(Cause::out_of_memory, "no memory to plan with");
+  }
+}
+
+Result<Residence> take_residence(std::shared_ptr<const Model> model, const RamBudget& budget,
+                                 const LoadProgress& progress) {
+  Residence residence;
+  residence.model = std::move(model);
+  if (!budget.is_paged) return residence;
+  const Result<WeightFiles> files = WeightFiles::open(residence.model->file());
+  if (!files) return files.status();
+  auto dense = DenseWeights::load(*files, residence.model->weights().dense, progress);
+  if (!dense) return dense.status();
+  auto moved = Model::over(*residence.model, std::move(*dense));
+  if (!moved) return moved.status();
+  residence.model = std::move(*moved);
+  auto store = make_paged_expert_store(*residence.model, {.slab_bytes = budget.expert_bytes});
+  if (!store) return store.status();
+  residence.experts = std::move(*store);
+  return residence;
+}
+
+}  // namespace larder::runtime
