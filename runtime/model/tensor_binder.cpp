@@ -147,8 +147,8 @@ Result<const float*> TensorBinder::columns(const GgufTensor& tensor) {
     return Status(Cause::out_of_memory, "no memory for its other layout", subject_of(tensor));
   for (size_t r = 0; r < n_rows; ++r)
     for (size_t c = 0; c < n_columns; ++c) turned[c * n_rows + r] = (*rows)[r * n_columns + c];
-  converted_.push_back(std::move(turned));
-  return converted_.back().get();
+  weights_.converted.push_back(std::move(turned));
+  return weights_.converted.back().get();
 }
 
 template <class Owner>
