@@ -127,8 +127,9 @@ void attend_block(const AttentionArgs& args, const KeyBlock<Element>& block, int
     correction[q] = update_softmax<Isa>(scores[q], block.begin, block.end, states[first_query + q]);
   }
   int64_t d = 0;
-  for (; d + 2 * kLanes <= args.d_value; d += 2 * kLanes) {
-    add_values_tile<Isa, n_queries, 2>(block, d, 2 * kLanes, scores, correction, out);
+  constexpr int kWide = Isa::kTileSide;
+  for (; d + kWide * kLanes <= args.d_value; d += kWide * kLanes) {
+    add_values_tile<Isa, n_queries, kWide>(block, d, kWide * kLanes, scores, correction, out);
   }
   for (; d < args.d_value; d += kLanes) {
     add_values_tile<Isa, n_queries, 1>(block, d, args.d_value - d, scores, correction, out);

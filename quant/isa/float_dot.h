@@ -41,9 +41,18 @@ template <class Isa, int n_a, int n_b, class Element>
     };
     accumulate(tail, tail);
   }
-  for (int i = 0; i < n_a; ++i) {
-    for (int j = 0; j < n_b; ++j) {
-      out[static_cast<size_t>(i) * out_stride + static_cast<size_t>(j)] = reduce_add(sums[i][j]);
+  if constexpr (n_a == Isa::kTileSide && n_b == Isa::kTileSide) {
+    float totals[n_a * n_b];  // all of the tile together: a third of the shuffles
+    Isa::reduce_tile(sums[0], totals);
+    for (int i = 0; i < n_a; ++i) {
+      __builtin_memcpy(out + static_cast<size_t>(i) * out_stride, totals + i * n_b,
+                       n_b * sizeof(float));
+    }
+  } else {
+    for (int i = 0; i < n_a; ++i) {
+      for (int j = 0; j < n_b; ++j) {
+        out[static_cast<size_t>(i) * out_stride + static_cast<size_t>(j)] = reduce_add(sums[i][j]);
+      }
     }
   }
 }

@@ -252,6 +252,21 @@ struct Avx2 {
   using Mask = avx2::Mask;
   static constexpr int kTileSide = 2;
 
+  [[gnu::always_inline]] static void reduce_tile(const Floats* sums, float* out) {
+    const auto eight = [=](int i) __attribute__((always_inline)) {
+      return _mm256_add_ps(sums[i].low, sums[i].high);
+    };
+    const auto two = [](__m256 a, __m256 b) __attribute__((always_inline)) {
+      return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    };
+    const __m256 a = two(eight(0), eight(2)), b = two(eight(1), eight(3));
+    const __m256 halves =
+        _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    const __m256 whole = _mm256_add_ps(halves, _mm256_movehdup_ps(halves));  // lanes 0, 2, 4, 6
+    const __m256 even = _mm256_permutevar8x32_ps(whole, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_ps(out, _mm256_castps256_ps128(even));
+  }
+
   [[gnu::always_inline]] static float widen_f16(uint16_t half) { return _cvtsh_ss(half); }
   [[gnu::always_inline]] static float fma(float a, float b, float c) {
     return __builtin_fmaf(a, b, c);

@@ -180,11 +180,36 @@ struct Floats {
 [[gnu::always_inline]] inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.lanes)}; }
 [[gnu::always_inline]] inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.lanes)}; }
 
+// Floats i and i + 8 of a, then of b, added; then i and i + 4 of four; i and i + 2 of eight; and so
+// on: what reduce_add does, of several vectors in one.
+[[gnu::always_inline]] inline __m512 add_halves(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+[[gnu::always_inline]] inline __m512 add_quarters(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+[[gnu::always_inline]] inline __m512 add_eighths(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+[[gnu::always_inline]] inline __m512 add_sixteenths(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+
 struct Avx512Vnni {
   using Floats = avx512_vnni::Floats;
   using Ints = avx512_vnni::Ints;
   using Mask = avx512_vnni::Mask;
   static constexpr int kTileSide = 4;
+
+  [[gnu::always_inline]] static void reduce_tile(const Floats* sums, float* out) {
+    // Lane 4 i + j of the result comes from the j-th of these fours, and of it from the i-th.
+    const auto four = [=](int j) __attribute__((always_inline)) {
+      return add_quarters(add_halves(sums[j].lanes, sums[j + 4].lanes),
+                          add_halves(sums[j + 8].lanes, sums[j + 12].lanes));
+    };
+    const __m512 low = add_eighths(four(0), four(1)), high = add_eighths(four(2), four(3));
+    _mm512_storeu_ps(out, add_sixteenths(low, high));
+  }
 
   [[gnu::always_inline]] static float widen_f16(uint16_t half) { return _cvtsh_ss(half); }
   [[gnu::always_inline]] static float fma(float a, float b, float c) {

@@ -281,6 +281,10 @@ struct Scalar {
   using Mask = scalar::Mask;
   // Side of a square tile of Floats that stays in registers with its operands.
   static constexpr int kTileSide = 4;
+  // out[i] = reduce_add(sums[i]) for the kTileSide * kTileSide sums of a tile.
+  static void reduce_tile(const Floats* sums, float* out) {
+    for (int i = 0; i < kTileSide * kTileSide; ++i) out[i] = reduce_add(sums[i]);
+  }
 
   static float widen_f16(uint16_t half) { return scalar::widen_f16(half); }
   static float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
