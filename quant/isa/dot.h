@@ -7,12 +7,16 @@
 //   kChunks                (in most super-block formats) where in a block the chunks of 32 bytes
 //                          start that quants are made of, byte for byte: quant k of the 32 out of
 //                          byte k of chunks. Such formats are packed by transposing the chunks.
+//   kChunkHolds            (where a chunk makes quants without the others) how many 32s, in order
 //   scales(rows, at)       float scales of 16 rows, their blocks `at` bytes from each row's start
 //   negative_mins(...)     likewise the minimums, negated (where kHasMins)
 // and for super-blocks
 //   kScaleGroup            16 or 32 weights share an integer scale
 //   unpack_scales(block)   the integer scales and (where kHasMins) minimums, 256 / kScaleGroup of
 //                          them in order, further words 0
+//   kPanelScales, unpack_panel_scales(columns)
+//                          (where all scales are in 16 bytes) where those start, and the scales of
+//                          16 rows out of them, transposed
 #pragma once
 
 #include <cstddef>
@@ -27,6 +31,14 @@ namespace larder::quant {
 template <class Words>
 struct ScaleWords {
   Words scales, mins;
+};
+
+// The scales of one super-block of 16 rows: lane r for row r. The integers are pairs of words, in
+// order; with 16 of them a block, others are minimums or offsets * scales.
+template <class Isa>
+struct PanelScales {
+  typename Isa::Floats d, negative_min;
+  typename Isa::Ints scales[4], others[4];
 };
 
 // A block's bytes in a row of weights.
@@ -44,26 +56,23 @@ struct Index {
   static constexpr int value = i;
 };
 
-// f(Index<0>) ... f(Index<7>): the eight 32s of a super-block.
-template <class F>
-[[gnu::always_inline]] inline void for_each_32(F f) {
-  f(Index<0>{});
-  f(Index<1>{});
-  f(Index<2>{});
-  f(Index<3>{});
-  f(Index<4>{});
-  f(Index<5>{});
-  f(Index<6>{});
-  f(Index<7>{});
+// f(Index<0>) ... f(Index<n - 1>)
+template <int n, class F>
+[[gnu::always_inline]] inline void for_each_index(F f) {
+  if constexpr (n > 1) for_each_index<n - 1>(f);
+  f(Index<n - 1>{});
 }
 
-// f(Index<0>) ... f(Index<3>): its four 64s.
+// The eight 32s of a super-block.
+template <class F>
+[[gnu::always_inline]] inline void for_each_32(F f) {
+  for_each_index<8>(f);
+}
+
+// Its four 64s.
 template <class F>
 [[gnu::always_inline]] inline void for_each_64(F f) {
-  f(Index<0>{});
-  f(Index<1>{});
-  f(Index<2>{});
-  f(Index<3>{});
+  for_each_index<4>(f);
 }
 
 // The bits of width_mask << from of every byte, moved to `to`, the others cleared.

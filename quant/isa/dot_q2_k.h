@@ -11,7 +11,7 @@ struct DotQ2_K {
   using Words = typename Isa::Words;
   using Floats = typename Isa::Floats;
   static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32};
-  static constexpr int kMaxQuant = 3, kOffset = 0, kScaleGroup = 16;
+  static constexpr int kMaxQuant = 3, kOffset = 0, kScaleGroup = 16, kChunkHolds = 4;
   static constexpr bool kHasMins = true;
 
   template <int i, class Chunks>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "quant/isa/dot.h"
+#include "quant/isa/scales_and_mins.h"
 
 namespace larder::quant {
 
@@ -14,6 +15,7 @@ struct DotQ5_K {
                                        offsetof(Block, qh)};
   static constexpr int kMaxQuant = 31, kOffset = 0, kScaleGroup = 32;
   static constexpr bool kHasMins = true;
+  static constexpr size_t kPanelScales = offsetof(Block, d);
 
   template <int i, class Chunks>
   [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
@@ -23,6 +25,10 @@ struct DotQ5_K {
   [[gnu::always_inline]] static ScaleWords<typename Isa::Words> unpack_scales(const Block& block) {
     const auto both = Isa::Words::from_6_bit_scales(block.scales.bytes);
     return {low_words(both), high_words(both)};
+  }
+  [[gnu::always_inline]] static PanelScales<Isa> unpack_panel_scales(
+      const typename Isa::Ints* columns) {
+    return unpack_scales_and_mins<Isa>(columns);
   }
   [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
     return Isa::gather_f16(rows, at + offsetof(Block, d));

@@ -119,6 +119,29 @@ struct Avx512VnniInt8 : Avx512Vnni {
     for (int r = 0; r < 16; ++r) ready[r] = rows[r].lanes;
     transpose_16x8(ready, pairs);
   }
+  [[gnu::always_inline]] static void load_columns(const uint8_t* const* rows, size_t offset,
+                                                  Ints* columns) {
+    const auto four_rows = [=](int r) __attribute__((always_inline)) {
+      const auto at = [=](int row) __attribute__((always_inline)) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + offset));
+      };
+      __m512i all = _mm512_castsi128_si512(at(r));
+      all = _mm512_inserti32x4(all, at(r + 4), 1);
+      all = _mm512_inserti32x4(all, at(r + 8), 2);
+      return _mm512_inserti32x4(all, at(r + 12), 3);
+    };
+    const __m512i r0 = four_rows(0), r1 = four_rows(1), r2 = four_rows(2), r3 = four_rows(3);
+    const __m512i a = _mm512_unpacklo_epi32(r0, r1), b = _mm512_unpackhi_epi32(r0, r1);
+    const __m512i c = _mm512_unpacklo_epi32(r2, r3), d = _mm512_unpackhi_epi32(r2, r3);
+    columns[0] = {_mm512_unpacklo_epi64(a, c)};
+    columns[1] = {_mm512_unpackhi_epi64(a, c)};
+    columns[2] = {_mm512_unpacklo_epi64(b, d)};
+    columns[3] = {_mm512_unpackhi_epi64(b, d)};
+  }
+  [[gnu::always_inline]] static Floats low_f16(Ints x) {
+    return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.lanes))};
+  }
+  [[gnu::always_inline]] static Floats high_f16(Ints x) { return low_f16(shift_right<16>(x)); }
   [[gnu::always_inline]] static Ints low_scale(Ints pairs) {
     return shift_right_signed<16>(shift_left<16>(pairs));
   }
@@ -126,6 +149,7 @@ struct Avx512VnniInt8 : Avx512Vnni {
     return shift_right_signed<16>(pairs);
   }
 
+  static constexpr bool kUnpacksInStep = true;
   template <int max_quant>
   static constexpr int steps_exact() {
     return 64;

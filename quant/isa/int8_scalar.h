@@ -200,10 +200,27 @@ struct ScalarInt8 : Scalar {
       for (int r = 0; r < 16; ++r) __builtin_memcpy(pairs + 16 * i + r, rows[r].lane + 2 * i, 4);
     }
   }
+  // Dword i of the 16 bytes at `offset` from each row goes to lane r of columns[i].
+  [[gnu::noinline]] static void load_columns(const uint8_t* const* rows, size_t offset,
+                                             Ints* columns) {
+    for (int i = 0; i < 4; ++i) {
+      for (int r = 0; r < 16; ++r) {
+        __builtin_memcpy(&columns[i].lane[r], rows[r] + offset + 4 * i, 4);
+      }
+    }
+  }
+  // Lane r is the float16 in the low or high half of lane r.
+  [[gnu::noinline]] static Floats low_f16(Ints x) {
+    return Floats::make([&](int r) { return scalar::widen_f16(static_cast<uint16_t>(x.lane[r])); });
+  }
+  static Floats high_f16(Ints x) { return low_f16(shift_right<16>(x)); }
   // One word of each pair, in the form that add_scaled reads.
   static Ints low_scale(Ints pairs) { return shift_right_signed<16>(shift_left<16>(pairs)); }
   static Ints high_scale(Ints pairs) { return shift_right_signed<16>(pairs); }
 
+  // Whether quants that are a shift and a mask away from the native bytes are unpacked while they
+  // are multiplied: on processors whose dot products leave ports for it.
+  static constexpr bool kUnpacksInStep = false;
   // Panel steps that may follow each other before the partial sums must be added up.
   template <int max_quant>
   static constexpr int steps_exact() {

@@ -8,24 +8,40 @@
 
 namespace larder::quant {
 
-// One (super-)block of 16 rows.
-template <class Dot>
+// Whether panels keep a format's transposed chunks as they are.
+template <class Isa, class Dot>
+constexpr bool keeps_chunks() {
+  if constexpr (requires { Dot::kChunkHolds; }) return Isa::kUnpacksInStep;
+  return false;
+}
+
+// Vectors of quants, or of bytes that hold several quants each, in a (super-)block.
+template <class Isa, class Dot>
+constexpr int quant_vectors() {
+  if (sizeof(typename Dot::Activation) == sizeof(ActivationBlock32)) return 8;
+  if constexpr (keeps_chunks<Isa, Dot>()) return 64 / Dot::kChunkHolds;
+  return 64;
+}
+
+// One (super-)block of 16 rows. A vector of quants is [row][k % 4]; kept chunks are vectors of
+// bytes k / 4 of each chunk.
+template <class Dot, int n_vectors>
 struct PanelBlock;
 
-template <class Dot>
+template <class Dot, int n_vectors>
 requires(sizeof(typename Dot::Activation) ==
-         sizeof(ActivationBlock256)) struct alignas(64) PanelBlock<Dot> {
-  uint8_t quants[64][64];                                 // [k / 4][row][k % 4]
+         sizeof(ActivationBlock256)) struct alignas(64) PanelBlock<Dot, n_vectors> {
+  uint8_t quants[n_vectors][64];
   int32_t scales[256 / Dot::kScaleGroup][kPanelRows];     // as add_scaled reads them
   int32_t pairs[256 / Dot::kScaleGroup / 2][kPanelRows];  // minimums, or offsets * scales
   float d[kPanelRows];
   float negative_min[kPanelRows];
 };
 
-template <class Dot>
+template <class Dot, int n_vectors>
 requires(sizeof(typename Dot::Activation) ==
-         sizeof(ActivationBlock32)) struct alignas(64) PanelBlock<Dot> {
-  uint8_t quants[8][64];
+         sizeof(ActivationBlock32)) struct alignas(64) PanelBlock<Dot, n_vectors> {
+  uint8_t quants[n_vectors][64];
   float d[kPanelRows];
   float negative_min[kPanelRows];
 };
@@ -80,14 +96,20 @@ struct Panel {
   static constexpr bool kIsSuperBlock = sizeof(Activation) == sizeof(ActivationBlock256);
   static constexpr int kBlock = kIsSuperBlock ? 256 : 32;
   static constexpr int kOffset = Isa::template offset_left<Dot::kMaxQuant>(Dot::kOffset);
+  static constexpr bool kKeepsChunks = keeps_chunks<Isa, Dot>();
+  static constexpr int kGroup = [] {  // steps that share a scale
+    if constexpr (kIsSuperBlock) return Dot::kScaleGroup / 4;
+    return kBlock / 4;
+  }();
+  using Packed = PanelBlock<Dot, quant_vectors<Isa, Dot>()>;
 
   static size_t bytes(int32_t n_cols) noexcept {
-    return static_cast<size_t>(n_cols / kBlock) * sizeof(PanelBlock<Dot>);
+    return static_cast<size_t>(n_cols / kBlock) * sizeof(Packed);
   }
 
   static void pack(const WeightRows& weights, void* panel) noexcept {
     const RowTile tile = row_tile<Isa>(weights, 0);
-    auto* blocks = static_cast<PanelBlock<Dot>*>(panel);
+    auto* blocks = static_cast<Packed*>(panel);
     for (int32_t b = 0; b < weights.n_cols / kBlock; ++b) {
       const size_t at = static_cast<size_t>(b) * sizeof(Block);
       const Block* rows[kPanelRows];
@@ -95,18 +117,22 @@ struct Panel {
         rows[r] = reinterpret_cast<const Block*>(tile.rows[r] + at);
       }
       pack_quants(rows, blocks[b]);
-      if constexpr (kIsSuperBlock) pack_integers(rows, blocks[b]);
-      // Scales of 0 turn the repeated last row into zeros.
-      store_rows(Dot::scales(tile.rows, at), tile.n_rows, blocks[b].d);
-      if constexpr (Dot::kHasMins) {
-        store_rows(Dot::negative_mins(tile.rows, at), tile.n_rows, blocks[b].negative_min);
+      if constexpr (requires { Dot::kPanelScales; }) {
+        pack_scales(tile, at, blocks[b]);
+      } else {
+        if constexpr (kIsSuperBlock) pack_integers(rows, blocks[b]);
+        // Scales of 0 turn the repeated last row into zeros.
+        store_rows(Dot::scales(tile.rows, at), tile.n_rows, blocks[b].d);
+        if constexpr (Dot::kHasMins) {
+          store_rows(Dot::negative_mins(tile.rows, at), tile.n_rows, blocks[b].negative_min);
+        }
       }
     }
   }
 
   static void gemm(const void* panel, const WeightRows& weights, const ActivationRows& x,
                    const OutputRows& out) noexcept {
-    const auto* blocks = static_cast<const PanelBlock<Dot>*>(panel);
+    const auto* blocks = static_cast<const Packed*>(panel);
     // Tiles of nearly equal size: 9 tokens are 4 and 5 rather than 8 and 1.
     int32_t n_tiles = (x.n_tokens + Isa::kTileTokens - 1) / Isa::kTileTokens;
     for (int32_t t = 0; n_tiles > 0; --n_tiles) {
@@ -120,7 +146,7 @@ struct Panel {
 
  private:
   struct Job {
-    const PanelBlock<Dot>* blocks;
+    const Packed* blocks;
     int32_t n_rows, n_blocks;
     const void* const* x;
     float* out;
@@ -132,8 +158,10 @@ struct Panel {
     x.store_partial(out, n_rows);
   }
 
-  static void pack_quants(const Block* const* rows, PanelBlock<Dot>& out) {
-    if constexpr (requires { Dot::kChunks; }) {
+  static void pack_quants(const Block* const* rows, Packed& out) {
+    if constexpr (kKeepsChunks) {
+      transpose_chunks(rows, out.quants[0]);
+    } else if constexpr (requires { Dot::kChunks; }) {
       pack_chunks(rows, out);
     } else if constexpr (kIsSuperBlock) {
       for_each_32([&](auto index) { pack_32<decltype(index)::value>(rows, out); });
@@ -144,7 +172,7 @@ struct Panel {
 
   // Unpacks, then transposes.
   template <int i>
-  static void pack_32(const Block* const* rows, PanelBlock<Dot>& out) {
+  static void pack_32(const Block* const* rows, Packed& out) {
     Bytes quants[kPanelRows];
     for (int r = 0; r < kPanelRows; ++r) {
       quants[r] = Dot::template quants<i>(RowChunks<Bytes, Block>{*rows[r]});
@@ -152,18 +180,23 @@ struct Panel {
     Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
   }
 
-  // Transposes, then unpacks: there are half as many bytes to transpose.
-  static void pack_chunks(const Block* const* rows, PanelBlock<Dot>& out) {
+  // out[chunk][8][64]
+  static void transpose_chunks(const Block* const* rows, uint8_t* out) {
     static_assert(Dot::kMaxQuant <= 127, "quants of 8 bits may have to become signed");
-    constexpr size_t n_chunks = sizeof Dot::kChunks / sizeof Dot::kChunks[0];
-    alignas(64) uint8_t columns[n_chunks][8][64];
-    for (size_t c = 0; c < n_chunks; ++c) {
+    for (const size_t offset : Dot::kChunks) {
       Bytes chunk[kPanelRows];
       for (int r = 0; r < kPanelRows; ++r) {
-        chunk[r] = Bytes::load(reinterpret_cast<const uint8_t*>(rows[r]) + Dot::kChunks[c]);
+        chunk[r] = Bytes::load(reinterpret_cast<const uint8_t*>(rows[r]) + offset);
       }
-      Isa::template store_panel<0>(chunk, columns[c][0]);
+      Isa::template store_panel<0>(chunk, out);
+      out += 8 * 64;
     }
+  }
+
+  // Transposes, then unpacks: there are half as many bytes to transpose.
+  static void pack_chunks(const Block* const* rows, Packed& out) {
+    alignas(64) uint8_t columns[sizeof Dot::kChunks / sizeof Dot::kChunks[0]][8][64];
+    transpose_chunks(rows, columns[0][0]);
     for (int k = 0; k < 8; ++k) {
       for_each_32([&](auto index) {
         constexpr int i = decltype(index)::value;
@@ -173,7 +206,20 @@ struct Panel {
     }
   }
 
-  static void pack_integers(const Block* const* rows, PanelBlock<Dot>& out) {
+  static void pack_scales(const RowTile& tile, size_t at, Packed& out) {
+    Ints columns[4];
+    Isa::load_columns(tile.rows, at + Dot::kPanelScales, columns);
+    const PanelScales<Isa> unpacked = Dot::unpack_panel_scales(columns);
+    store_rows(unpacked.d, tile.n_rows, out.d);
+    store_rows(unpacked.negative_min, tile.n_rows, out.negative_min);
+    for (int i = 0; i < 4; ++i) {
+      Isa::low_scale(unpacked.scales[i]).store(out.scales[2 * i]);
+      Isa::high_scale(unpacked.scales[i]).store(out.scales[2 * i + 1]);
+      unpacked.others[i].store(out.pairs[i]);
+    }
+  }
+
+  static void pack_integers(const Block* const* rows, Packed& out) {
     Words scales[kPanelRows], others[kPanelRows];
     for (int r = 0; r < kPanelRows; ++r) {
       const ScaleWords<Words> integers = Dot::unpack_scales(*rows[r]);
@@ -209,7 +255,7 @@ struct Panel {
     Floats acc[n_tokens];
     for (Floats& a : acc) a = Floats::zero();
     for (int32_t b = 0; b < job.n_blocks; ++b) {
-      const PanelBlock<Dot>& block = job.blocks[b];
+      const Packed& block = job.blocks[b];
       const Activation* x[n_tokens];
       for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + b;
 
@@ -239,32 +285,56 @@ struct Panel {
     }
   }
 
-  // Sums of 256 products, exact.
+  // Sums of the products of a block, exact.
   template <int32_t n_tokens>
-  [[gnu::always_inline]] static void add_products(const PanelBlock<Dot>& block,
-                                                  const Activation* const* x, Ints* sums) {
-    constexpr int kSteps = kBlock / 4;
-    constexpr int kGroup = [] {  // steps that share a scale
-      if constexpr (kIsSuperBlock) return Dot::kScaleGroup / 4;
-      return kSteps;
-    }();
-    constexpr int kExact = Isa::template steps_exact<Dot::kMaxQuant>();
-    constexpr int kRun = kExact < kGroup ? (kExact >= 4 ? 4 : kExact >= 2 ? 2 : 1) : kGroup;
-    for (int step = 0; step < kSteps; step += kRun) {
+  [[gnu::always_inline]] static void add_products(const Packed& block, const Activation* const* x,
+                                                  Ints* sums) {
+    if constexpr (kKeepsChunks) {
+      for (int i = 0; i < 8; i += Dot::kChunkHolds) {
+        const ColumnChunks<Ints, Dot> chunk{block.quants[8 * i / Dot::kChunkHolds]};
+        for_each_index<Dot::kChunkHolds>([&](auto index) __attribute__((always_inline)) {
+          constexpr int place = decltype(index)::value;
+          add_steps<n_tokens, 8>(
+              block, 8 * (i + place), x, sums, [&](int k) __attribute__((always_inline)) {
+                return Dot::template quants<place>(ColumnChunks<Ints, Dot>{chunk.first + 64 * k})
+                    .lanes;
+              });
+        });
+      }
+    } else {
+      constexpr int kSteps = kBlock / 4;
+      constexpr int kExact = Isa::template steps_exact<Dot::kMaxQuant>();
+      constexpr int kRun = kExact < kGroup ? (kExact >= 4 ? 4 : kExact >= 2 ? 2 : 1) : kGroup;
+      for (int step = 0; step < kSteps; step += kRun) {
+        add_steps<n_tokens, kRun>(
+            block, step, x, sums, [&](int k) __attribute__((always_inline)) {
+              return Ints::load(reinterpret_cast<const int32_t*>(block.quants[step + k]));
+            });
+      }
+    }
+  }
+
+  // Steps that may follow each other, out of vectors of quants 0 to n_steps - 1 from `step` on.
+  template <int32_t n_tokens, int n_steps, class Quants>
+  [[gnu::always_inline]] static void add_steps(const Packed& block, int step,
+                                               const Activation* const* x, Ints* sums,
+                                               Quants quants_of) {
+    constexpr int kRun = n_steps < kGroup ? n_steps : kGroup;
+    for (int first = 0; first < n_steps; first += kRun) {
       Ints partial[n_tokens];
 #pragma GCC unroll 8
       for (int32_t t = 0; t < n_tokens; ++t) partial[t] = Ints::zero();
 #pragma GCC unroll 8
       for (int i = 0; i < kRun; ++i) {
-        const Ints quants = Ints::load(reinterpret_cast<const int32_t*>(block.quants[step + i]));
+        const Ints quants = quants_of(first + i);
 #pragma GCC unroll 8
         for (int32_t t = 0; t < n_tokens; ++t) {
-          partial[t] =
-              Isa::template step<Dot::kMaxQuant>(partial[t], quants, x[t]->q + 4 * (step + i));
+          partial[t] = Isa::template step<Dot::kMaxQuant>(partial[t], quants,
+                                                          x[t]->q + 4 * (step + first + i));
         }
       }
       if constexpr (kIsSuperBlock) {
-        const Ints scale = Ints::load(block.scales[step / kGroup]);
+        const Ints scale = Ints::load(block.scales[(step + first) / kGroup]);
 #pragma GCC unroll 8
         for (int32_t t = 0; t < n_tokens; ++t)
           sums[t] = Isa::add_scaled(sums[t], partial[t], scale);
@@ -275,7 +345,7 @@ struct Panel {
     }
   }
 
-  [[gnu::always_inline]] static Ints pair_dots(const PanelBlock<Dot>& block, const Activation& x) {
+  [[gnu::always_inline]] static Ints pair_dots(const Packed& block, const Activation& x) {
     const int16_t* sums = Dot::kScaleGroup == 16 ? x.sums_16 : x.sums_32;
     Ints dots = Ints::zero();
 #pragma GCC unroll 8
@@ -284,14 +354,14 @@ struct Panel {
     }
     return dots;
   }
-  [[gnu::always_inline]] static Ints offsets(const PanelBlock<Dot>& block, const Activation& x) {
+  [[gnu::always_inline]] static Ints offsets(const Packed& block, const Activation& x) {
     if constexpr (kIsSuperBlock) {
       return pair_dots(block, x);
     } else {
       return Ints::broadcast(-kOffset * x.sum);
     }
   }
-  [[gnu::always_inline]] static Ints min_dots(const PanelBlock<Dot>& block, const Activation& x) {
+  [[gnu::always_inline]] static Ints min_dots(const Packed& block, const Activation& x) {
     if constexpr (kIsSuperBlock) {
       return pair_dots(block, x);
     } else {
