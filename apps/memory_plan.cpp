@@ -11,6 +11,18 @@ namespace {
 using formats::DataValue;
 using runtime::LayerConfig;
 
+std::string carrying_text(const LayerConfig& layer) {
+  char text[120];
+  if (layer.mixer == runtime::Mixer::short_convolution) {
+    std::snprintf(text, sizeof text, "gated convolution of %d taps", layer.n_taps);
+  } else {
+    std::snprintf(text, sizeof text,
+                  "gated delta net, %d heads of %d/%d, %d key heads, convolution of %d taps",
+                  layer.n_heads, layer.d_key, layer.d_value, layer.n_key_heads, layer.n_taps);
+  }
+  return text;
+}
+
 std::string attention_text(const runtime::ModelConfig& config, const LayerConfig& layer) {
   char text[120];
   if (layer.mixer == runtime::Mixer::mla) {
@@ -28,6 +40,7 @@ std::string attention_text(const runtime::ModelConfig& config, const LayerConfig
   }
   if (!layer.rotates) all += ", no rotation";
   if (layer.has_sinks) all += ", sinks";
+  if (layer.gates_output) all += ", gated output";
   return all;
 }
 
@@ -44,7 +57,9 @@ std::string ffn_text(const LayerConfig& layer) {
 
 std::string describe(const runtime::ModelConfig& config, const LayerConfig& layer) {
   const std::string norm = config.norm == runtime::NormKind::layer ? "LayerNorm, " : "RMS norm, ";
-  return norm + attention_text(config, layer) + "; " + ffn_text(layer);
+  const std::string mixer =
+      layer.carries_state() ? carrying_text(layer) : attention_text(config, layer);
+  return norm + mixer + "; " + ffn_text(layer);
 }
 
 uint64_t routed_expert_bytes(const runtime::ModelWeights& weights) {
@@ -79,10 +94,12 @@ MemoryPlan plan_memory(const runtime::Session& session) {
   plan.n_ctx = session.n_ctx();
   plan.expert_bytes = routed_expert_bytes(model.weights());
   plan.other_bytes = tensor_bytes(model.file()) - plan.expert_bytes;
-  plan.cache_bytes = runtime::SequenceState::bytes_for(
+  const uint64_t sequence_bytes = runtime::SequenceState::bytes_for(
       model.config(), session.n_ctx(),
       session.options().exact ? runtime::CacheType::f32 : runtime::CacheType::f16);
-  plan.buffer_bytes = session.bytes() - plan.cache_bytes;
+  plan.carried_bytes = runtime::SequenceState::carried_bytes_for(model.config());
+  plan.cache_bytes = sequence_bytes - plan.carried_bytes;
+  plan.buffer_bytes = session.bytes() - sequence_bytes;
   return plan;
 }
 
@@ -98,6 +115,7 @@ DataValue to_data(const MemoryPlan& plan) {
                                {"expert_bytes", number(plan.expert_bytes)},
                                {"other_weight_bytes", number(plan.other_bytes)},
                                {"cache_bytes", number(plan.cache_bytes)},
+                               {"carried_state_bytes", number(plan.carried_bytes)},
                                {"buffer_bytes", number(plan.buffer_bytes)},
                                {"total_bytes", number(plan.total_bytes())}});
 }
@@ -117,6 +135,7 @@ std::string to_text(const MemoryPlan& plan) {
   part("routed experts (mapped)", plan.expert_bytes);
   part("other weights (mapped)", plan.other_bytes);
   part("keys and values", plan.cache_bytes);
+  if (plan.carried_bytes > 0) part("carried states, and checkpoints", plan.carried_bytes);
   part("buffers", plan.buffer_bytes);
   part("together", plan.total_bytes());
   return text;

@@ -19,12 +19,13 @@ struct LayerRun {
 struct MemoryPlan {
   std::vector<LayerRun> layers;
   int32_t n_ctx = 0;
-  uint64_t expert_bytes = 0;  // mapped from the file
-  uint64_t other_bytes = 0;   // the other weights, mapped as well
-  uint64_t cache_bytes = 0;   // keys and values for n_ctx tokens
-  uint64_t buffer_bytes = 0;  // of the forward pass
+  uint64_t expert_bytes = 0;   // mapped from the file
+  uint64_t other_bytes = 0;    // the other weights, mapped as well
+  uint64_t cache_bytes = 0;    // keys and values for n_ctx tokens
+  uint64_t carried_bytes = 0;  // states that layers carry, whatever n_ctx is
+  uint64_t buffer_bytes = 0;   // of the forward pass
   uint64_t total_bytes() const noexcept {
-    return expert_bytes + other_bytes + cache_bytes + buffer_bytes;
+    return expert_bytes + other_bytes + cache_bytes + carried_bytes + buffer_bytes;
   }
 };
 

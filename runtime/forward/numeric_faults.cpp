@@ -26,7 +26,7 @@ Status NumericFaults::of_embedding(const Pass& pass) const {
 Status NumericFaults::of_layer(const Pass& pass, int index) const {
   const std::string number = std::to_string(index);
   if (mixer.is_raised())
-    return not_finite(pass, mixer, "what attention adds is", "layer " + number);
+    return not_finite(pass, mixer, "what the mixer adds is", "layer " + number);
   // The router is to blame only if what it read was sound.
   if (router.is_raised() &&
       pass.vector().all_finite(pass.space.input.row(router.row()), pass.config.d_model))

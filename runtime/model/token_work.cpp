@@ -32,10 +32,31 @@ Work latent_work(const LayerConfig& config, const LayerWeights& layer) noexcept 
          heads_work(layer.v_b, config);
 }
 
+// With the state, which is read and written.
+Work carrying_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
+  if (!config.carries_state()) return {};
+  const auto n_channels = static_cast<uint64_t>(config.n_channels);
+  const auto n_taps = static_cast<uint64_t>(config.n_taps);
+  Work work = linear_work(layer.conv_input) +
+              vector_work(layer.conv_taps, int64_t{config.n_taps} * config.n_channels) +
+              Work{n_taps * n_channels * sizeof(float), 2 * n_taps * n_channels};
+  if (config.mixer != Mixer::gated_delta_net) return work;
+  const uint64_t n_held = static_cast<uint64_t>(config.n_heads) *
+                          static_cast<uint64_t>(config.d_key) *
+                          static_cast<uint64_t>(config.d_value);
+  // Of each element: what its key holds, forgetting, learning, what its query reads.
+  return work + Work{2 * n_held * sizeof(float), 7 * n_held} + linear_work(layer.mixed_gate) +
+         linear_work(layer.rates_and_steps) + linear_work(layer.rates) + linear_work(layer.steps) +
+         vector_work(layer.step_bias, config.n_heads) +
+         vector_work(layer.step_scale, config.n_heads) +
+         vector_work(layer.mixed_norm, config.d_value);
+}
+
 Work attention_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
   const bool is_per_head = config.qk_norm != QkNorm::row_before_rope;
   return linear_work(layer.q) + linear_work(layer.k) + linear_work(layer.v) +
          linear_work(layer.attn_output) + latent_work(config, layer) +
+         carrying_work(config, layer) +
          vector_work(layer.q_norm, is_per_head ? config.d_key : config.q_width()) +
          vector_work(layer.k_norm, is_per_head ? config.d_key : config.k_width()) +
          vector_work(layer.sinks, config.n_heads);
@@ -69,6 +90,7 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
     work.body = work.body + norm_work(tensors.attn_norm, config.d_model) +
                 attention_work(layer, tensors) + norm_work(tensors.ffn_norm, config.d_model) +
                 ffn_work(layer, tensors, config.d_model);
+    if (layer.carries_state()) continue;  // nothing is remembered of each position
     const auto cached = static_cast<uint64_t>(layer.cached_width());
     const uint64_t multiplied =
         static_cast<uint64_t>(layer.n_heads) *

@@ -46,15 +46,12 @@ void CarriedStates::count(const ModelConfig& config, Arena& arena) noexcept {
   for (int i = 0; i < kSnapshots; ++i) arena.take<float>(n_floats);
 }
 
-// Calls of several rows end where conversations part from each other: behind prompts.
 void CarriedStates::advance(int32_t position) noexcept {
   if (snapshots_.empty()) return;
-  const int32_t before = snapshots_[present_].position;
-  Snapshot& next = snapshots_[next_];
-  next.position = position;
-  next.is_kept = position - before > 1 || position - newest_before(position) >= kSpacing;
   Snapshot& present = snapshots_[present_];
-  if (!present.is_kept || before == 0) present.position = kFree;
+  snapshots_[next_].position = position;
+  snapshots_[next_].is_kept = position - present.position > 1;
+  if (!present.is_kept) present.position = kFree;
   present_ = next_;
   choose_next();
 }
@@ -68,8 +65,9 @@ int32_t CarriedStates::newest_before(int32_t position) const noexcept {
   return newest;
 }
 
-// A free snapshot, or else the checkpoint that is missed least: going back to just before the one
-// behind it would cost the most positions, relative to how far back that is, for all others.
+// A free snapshot, or else the checkpoint that is missed least. Without it, going back to just
+// before the one behind it begins at the one before it: how much is then computed again, relative
+// to how far it was to go? The oldest of equals.
 void CarriedStates::choose_next() noexcept {
   const int32_t end = snapshots_[present_].position;
   double least = 0;
@@ -81,12 +79,14 @@ void CarriedStates::choose_next() noexcept {
       next_ = i;
       return;
     }
+    const int32_t before = newest_before(position);
     int32_t behind = end;
     for (const Snapshot& other : snapshots_)
       if (other.position > position) behind = std::min(behind, other.position);
     const double cost =
-        static_cast<double>(behind - newest_before(position)) / static_cast<double>(end - position);
-    if (found && cost >= least) continue;
+        static_cast<double>(behind - before) / static_cast<double>(end - behind + 1);
+    if (found && (cost > least || (cost == least && position > snapshots_[next_].position)))
+      continue;
     found = true;
     least = cost;
     next_ = i;

@@ -32,7 +32,9 @@ class CarriedStates {
   // in every layer that carries a state; before advance() it changes nothing else.
   CarriedState present(int layer) const noexcept { return at(present_, layer); }
   CarriedState next(int layer) const noexcept { return at(next_, layer); }
-  // What a pass wrote becomes the present, at `position`.
+  // What a pass wrote becomes the present, at `position`. Passes of several positions end where
+  // conversations part from each other, behind prompts: some of the places where they ended stay
+  // within reach, the nearer the closer together.
   void advance(int32_t position) noexcept;
 
   // The highest position up to `position` that restore() can reach.
@@ -45,14 +47,10 @@ class CarriedStates {
  private:
   static constexpr int kSnapshots = 2 + kCheckpoints;
   static constexpr int32_t kFree = -1;
-  // Without a call of several rows, a checkpoint every so many positions: what is computed again at
-  // most, where an answer is taken up in its middle.
-  static constexpr int32_t kSpacing = 256;
-
   struct Snapshot {
     float* data = nullptr;
     int32_t position = kFree;
-    bool is_kept = false;  // a checkpoint, when it is no longer the present
+    bool is_kept = false;  // stays as a checkpoint when it is no longer the present
   };
   struct Offsets {
     size_t window = 0, heads = 0;
