@@ -19,14 +19,20 @@ std::vector<T> values(const formats::GgufFile& file, const std::string& name) {
   return out;
 }
 
-PromptTrace read_prompt(const formats::GgufFile& file, int index, int n_layers) {
+PromptTrace read_prompt(const formats::GgufFile& file, int index,
+                        const runtime::ModelConfig& config) {
   const std::string prefix = "prompt." + std::to_string(index) + ".";
   PromptTrace prompt;
   prompt.tokens = values<int32_t>(file, prefix + "tokens");
   prompt.logits = values<float>(file, prefix + "logits");
   prompt.logits_from = static_cast<int32_t>(file.integer(prefix + "logits_from").value());
-  for (int l = 0; l < n_layers; ++l) {
-    const std::string layer = prefix + "layer." + std::to_string(l) + ".";
+  prompt.source = values<int32_t>(file, prefix + "encoder_tokens");
+  prompt.encoded = values<float>(file, prefix + "encoder.out");
+  const int n_encoder = config.n_encoder_layers;
+  for (int l = 0; l < config.n_layers(); ++l) {
+    const std::string layer = l < n_encoder
+                                  ? prefix + "encoder.layer." + std::to_string(l) + "."
+                                  : prefix + "layer." + std::to_string(l - n_encoder) + ".";
     prompt.layers.push_back({values<float>(file, layer + "out"),
                              values<int32_t>(file, layer + "router"),
                              values<float>(file, layer + "weights")});
@@ -49,7 +55,7 @@ std::unique_ptr<GoldenCase> load_golden(const std::string& name) {
   const formats::GgufFile& file = **opened;
   const int n_prompts = static_cast<int>(file.integer("golden.n_prompts").value());
   for (int p = 0; p < n_prompts; ++p)
-    golden->prompts.push_back(read_prompt(file, p, golden->model->config().n_layers()));
+    golden->prompts.push_back(read_prompt(file, p, golden->model->config()));
   golden->greedy_prompt = static_cast<int>(file.integer("golden.greedy_prompt").value());
   golden->greedy_tokens = values<int32_t>(file, "greedy.tokens");
   golden->logits_tolerance = file.real("golden.logits_tolerance").value();
@@ -75,21 +81,41 @@ void Recorder::routes(int layer, int32_t* experts, float* weights, int n_rows, i
   std::copy_n(from.weights.begin() + static_cast<long>(done), n, weights);
 }
 
+void Recorder::source_output(const float* rows, size_t stride, int n_rows, int d_model) {
+  for (int row = 0; row < n_rows; ++row, rows += stride)
+    encoded_.insert(encoded_.end(), rows, rows + d_model);
+}
+
+void encode_source(runtime::Forward& forward, runtime::SequenceState& state,
+                   const std::vector<int32_t>& source, runtime::ForwardObserver* observer) {
+  if (source.empty()) return;
+  std::vector<runtime::TokenRow> rows;
+  for (const int32_t token : source)
+    rows.push_back({token, static_cast<int32_t>(rows.size()), 0, false});
+  runtime::SequenceState* sequences[] = {&state};
+  const Status status = forward.encode(rows, sequences, nullptr, observer);
+  REQUIRE_MESSAGE(status.ok(), status.to_string());
+}
+
 PromptTrace run_tokens(const std::shared_ptr<const runtime::Model>& model,
-                       const std::vector<int32_t>& tokens, const RunOptions& options) {
+                       const std::vector<int32_t>& tokens, const RunOptions& options,
+                       const std::vector<int32_t>& source) {
   const auto n = static_cast<int32_t>(tokens.size());
   const int32_t chunk = options.chunk > 0 ? options.chunk : n;
   runtime::ForwardOptions with = options.forward;
   with.max_rows = with.max_logits = chunk;
   auto forward = runtime::Forward::create(model, with);
   REQUIRE_MESSAGE(forward.ok(), forward.status().to_string());
-  auto state = runtime::SequenceState::create(model->config(), n, options.cache);
+  const int32_t room = std::max(n, static_cast<int32_t>(source.size()));
+  auto state = runtime::SequenceState::create(model->config(), room, options.cache);
   REQUIRE_MESSAGE(state.ok(), state.status().to_string());
 
   Recorder recorder(model->config().n_layers(), options.forced);
   const auto n_vocab = static_cast<size_t>(model->config().n_vocab);
   PromptTrace trace;
   trace.tokens = tokens;
+  trace.source = source;
+  encode_source(**forward, **state, source, options.records ? &recorder : nullptr);
   runtime::SequenceState* sequences[] = {state->get()};
   for (int32_t begin = 0; begin < n; begin += chunk) {
     const int32_t end = std::min(n, begin + chunk);
@@ -105,6 +131,7 @@ PromptTrace run_tokens(const std::shared_ptr<const runtime::Model>& model,
     }
   }
   trace.layers = recorder.layers();
+  trace.encoded = recorder.encoded();
   return trace;
 }
 

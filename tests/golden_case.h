@@ -18,9 +18,11 @@ struct LayerTrace {
 };
 
 struct PromptTrace {
+  std::vector<int32_t> source;  // what the encoder reads, where there is one
   std::vector<int32_t> tokens;
-  std::vector<LayerTrace> layers;
-  std::vector<float> logits;  // [n - logits_from][n_vocab]
+  std::vector<LayerTrace> layers;  // the encoder's first
+  std::vector<float> encoded;      // [n of source][d_model], behind the encoder's norm
+  std::vector<float> logits;       // [n - logits_from][n_vocab]
   int32_t logits_from = 0;
 };
 
@@ -43,9 +45,12 @@ class Recorder final : public runtime::ForwardObserver {
       : layers_(static_cast<size_t>(n_layers)), forced_(forced) {}
   void layer_output(int layer, const float* rows, int n_rows, int d_model) override;
   void routes(int layer, int32_t* experts, float* weights, int n_rows, int n_active) override;
+  void source_output(const float* rows, size_t stride, int n_rows, int d_model) override;
   const std::vector<LayerTrace>& layers() const { return layers_; }
+  const std::vector<float>& encoded() const { return encoded_; }
 
  private:
+  std::vector<float> encoded_;
   std::vector<LayerTrace> layers_;
   const PromptTrace* forced_;
 };
@@ -58,8 +63,15 @@ struct RunOptions {
   bool records = true;
 };
 
-// One sequence's tokens through the model; logits of every position.
+// Gives a sequence its source, unless that is empty.
+void encode_source(runtime::Forward& forward, runtime::SequenceState& state,
+                   const std::vector<int32_t>& source,
+                   runtime::ForwardObserver* observer = nullptr);
+
+// One sequence's tokens, behind the source that the model's encoder reads, if it has one, through
+// the model; logits of every position.
 PromptTrace run_tokens(const std::shared_ptr<const runtime::Model>& model,
-                       const std::vector<int32_t>& tokens, const RunOptions& options);
+                       const std::vector<int32_t>& tokens, const RunOptions& options,
+                       const std::vector<int32_t>& source = {});
 
 }  // namespace larder::tests

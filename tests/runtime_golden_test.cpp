@@ -37,6 +37,7 @@ const char* const kCases[] = {"mixtral",
                               "deepseek-v2-lite-legacy",
                               "deepseek-v3",
                               "deepseek-v3-256",
+                              "switch",
                               "qwen2moe",
                               "olmoe",
                               "granitemoe",
@@ -47,7 +48,7 @@ const char* const kCases[] = {"mixtral",
                               "ernie4_5-moe",
                               "hunyuan-moe",
                               "minimax-m2"};
-constexpr size_t kCasesInEveryWay = 21;
+constexpr size_t kCasesInEveryWay = 22;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
 struct Way {
@@ -108,6 +109,7 @@ void check_trace(const GoldenCase& golden, const PromptTrace& expected, const Pr
           golden.weights_tolerance);
     CHECK(max_difference(expected.layers[l].out, got.layers[l].out) <= golden.out_tolerance);
   }
+  CHECK(max_difference(expected.encoded, got.encoded) <= golden.out_tolerance);
   const auto from = static_cast<size_t>(expected.logits_from) *
                     static_cast<size_t>(golden.model->config().n_vocab);
   CHECK(max_difference(expected.logits, got.logits, from) <= golden.logits_tolerance);
@@ -115,11 +117,25 @@ void check_trace(const GoldenCase& golden, const PromptTrace& expected, const Pr
 
 void check_same_bits(const PromptTrace& a, const PromptTrace& b) {
   CHECK(a.logits == b.logits);
+  CHECK(a.encoded == b.encoded);
   for (size_t l = 0; l < a.layers.size(); ++l) {
     CHECK(a.layers[l].out == b.layers[l].out);
     CHECK(a.layers[l].experts == b.layers[l].experts);
     CHECK(a.layers[l].weights == b.layers[l].weights);
   }
+}
+
+// The sources of all prompts in one batch, the last one first.
+void encode_together(const GoldenCase& golden, runtime::Forward& forward,
+                     std::span<runtime::SequenceState* const> sequences) {
+  std::vector<runtime::TokenRow> rows;
+  for (size_t s = sequences.size(); s-- > 0;)
+    for (size_t i = 0; i < golden.prompts[s].source.size(); ++i)
+      rows.push_back(
+          {golden.prompts[s].source[i], static_cast<int32_t>(i), static_cast<int32_t>(s), false});
+  if (rows.empty()) return;
+  const Status status = forward.encode(rows, sequences);
+  REQUIRE_MESSAGE(status.ok(), status.to_string());
 }
 
 // The prompts in one batch, each a sequence of its own, in pieces that interleave.
@@ -140,6 +156,7 @@ std::vector<std::vector<float>> run_together(const GoldenCase& golden, const Run
     sequences.push_back(state->get());
     states.push_back(std::move(*state));
   }
+  encode_together(golden, **forward, sequences);
   std::vector<std::vector<float>> logits(sequences.size());
   for (int32_t begin = 0; begin < longest; begin += piece) {
     std::vector<runtime::TokenRow> rows;
@@ -167,7 +184,7 @@ TEST_CASE("golden: routes, weights, layer outputs and logits with float activati
       RunOptions options = exact(kernels);
       // the reference chooses LongRoPE's factors by the length of each prompt
       options.forward.max_positions = static_cast<int32_t>(prompt.tokens.size());
-      check_trace(golden, prompt, run_tokens(golden.model, prompt.tokens, options));
+      check_trace(golden, prompt, run_tokens(golden.model, prompt.tokens, options, prompt.source));
     }
   });
 }
@@ -184,6 +201,7 @@ TEST_CASE("golden: greedy continuation, token by token") {
     auto state =
         runtime::SequenceState::create(golden.model->config(), n + 32, runtime::CacheType::f32);
     REQUIRE(state.ok());
+    encode_source(**forward, **state, prompt.source);
     runtime::SequenceState* sequences[] = {state->get()};
     std::vector<runtime::TokenRow> rows;
     for (int32_t i = 0; i < n; ++i)
@@ -212,13 +230,14 @@ TEST_CASE("golden: the same bits in pieces, on threads and beside neighbours") {
       options.chunk = 0;
       options.forward.n_threads = 1;
       for (const PromptTrace& prompt : golden.prompts)
-        whole.push_back(run_tokens(golden.model, prompt.tokens, options));
+        whole.push_back(run_tokens(golden.model, prompt.tokens, options, prompt.source));
       for (const auto& [threads, chunk] : kWays) {
         options.chunk = chunk;
         options.forward.n_threads = threads;
         CAPTURE(threads);
         CAPTURE(chunk);
-        check_same_bits(whole[1], run_tokens(golden.model, golden.prompts[1].tokens, options));
+        check_same_bits(whole[1], run_tokens(golden.model, golden.prompts[1].tokens, options,
+                                             golden.prompts[1].source));
       }
       options.forward.n_threads = 1;
       for (const int32_t piece : {1, 11}) {
@@ -239,7 +258,7 @@ TEST_CASE("golden: what integer kernels and a float16 cache add") {
     const auto added = [&](quant::Arithmetic arithmetic, runtime::CacheType cache) {
       options.forward.arithmetic = arithmetic;
       options.cache = cache;
-      const PromptTrace got = run_tokens(golden.model, prompt.tokens, options);
+      const PromptTrace got = run_tokens(golden.model, prompt.tokens, options, prompt.source);
       double most = 0;
       for (size_t l = 0; l < got.layers.size(); ++l)
         most = std::max(most, relative_rms(prompt.layers[l].out, got.layers[l].out));

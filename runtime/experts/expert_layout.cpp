@@ -33,6 +33,7 @@ ExpertLayout::ExpertLayout(const ModelConfig& config, const ModelWeights& weight
     if (!layer.is_moe()) continue;
     uint64_t slot_bytes = 0;
     for (const ExpertStack* stack : {&w.gate, &w.up, &w.down}) {
+      if (stack->n_experts() == 0) continue;
       slot_bytes += WeightReader::max_span_bytes(stack->first.bytes());
       layers_[i].max_pieces += WeightReader::max_pieces(stack->first.bytes());
     }
@@ -63,6 +64,7 @@ ExpertSpans ExpertLayout::spans(int layer, int32_t expert) const noexcept {
   uint64_t begin = 0;  // of the last span, in the slot
   for (const Part& part : parts) {
     const FileRange& range = part.range;
+    if (range.size_bytes == 0) continue;  // experts without a gate
     if (spans.n_ranges > 0) {
       FileRange& last = spans.ranges[spans.n_ranges - 1];
       const uint64_t end = last.offset + last.size_bytes;

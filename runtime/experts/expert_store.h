@@ -18,7 +18,7 @@
 namespace larder::runtime {
 
 struct ExpertWeights {
-  quant::Matrix gate, up;  // [d_ff][d_model]
+  quant::Matrix gate, up;  // [d_ff][d_model]; gate has no data where experts have none
   quant::Matrix down;      // [d_model][d_ff]
 };
 

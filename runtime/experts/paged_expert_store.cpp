@@ -225,7 +225,7 @@ Status PagedExpertStore::wait(const ExpertPin& pin, ExpertWeights& weights) {
   const ExpertSpans spans = layout_.spans(pin.layer, pin.expert);
   const auto* data = reinterpret_cast<const uint8_t*>(from.data);
   weights = {layer.gate.first, layer.up.first, layer.down.first};
-  weights.gate.data = data + spans.gate;
+  if (layer.gate.n_experts() > 0) weights.gate.data = data + spans.gate;
   weights.up.data = data + spans.up;
   weights.down.data = data + spans.down;
   return {};

@@ -63,44 +63,88 @@ void finish_row(const LayerStep& layer, int64_t row) noexcept {
                               config.q_row_width());
   norm_and_rotate(layer, row,
                   {k, config.n_kv_heads, config.d_key, config.d_key, layer.weights.k_norm});
+  if (config.sees_ahead) return;
   for (int32_t h = 0; h < config.n_kv_heads; ++h)
     pass.sequence_of(row).store(pass.kernels, layer.index, h, pass.position_of(row),
                                 k + int64_t{h} * config.d_key, v + int64_t{h} * config.d_value);
 }
 
-void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept {
+void see_earlier(const LayerStep& layer, int64_t row, int32_t kv_head,
+                 quant::AttentionArgs& args) noexcept {
   const Pass& pass = layer.pass;
-  const LayerConfig& config = layer.config;
   const SequenceState& sequence = pass.sequence_of(row);
-  const int32_t n_queries = config.n_heads / config.n_kv_heads;
-  const int64_t first_head = int64_t{kv_head} * n_queries;
-  quant::AttentionArgs args;
-  float* const queries = pass.space.q + row * config.q_row_width() + first_head * config.q_stride();
-  args.q = queries;
-  args.q_stride = static_cast<size_t>(config.q_stride());
-  args.out = pass.space.mixed.row(row) + first_head * config.d_value;
-  args.out_stride = static_cast<size_t>(config.d_value);
   args.keys = sequence.keys(layer.index, kv_head);
   args.values = sequence.values(layer.index, kv_head);
-  args.n_queries = n_queries;
-  args.d_key = config.d_key;
-  args.d_value = config.d_value;
   args.last = pass.position_of(row);
-  if (config.is_windowed) args.first = pass.config.window.first_visible(args.last);
-  if (config.has_sinks) args.sinks = layer.weights.sinks + first_head;
-  args.scale = config.attention_scale;
-  pass.vector().attend(args);
-  for (int32_t h = 0; config.gates_output && h < n_queries; ++h) {
+  if (layer.config.is_windowed) args.first = pass.config.window.first_visible(args.last);
+}
+
+// The rows of a source are all in the pass, one behind another.
+void see_source(const LayerStep& layer, int64_t row, int32_t kv_head,
+                quant::AttentionArgs& args) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerConfig& config = layer.config;
+  const int64_t first = row - pass.position_of(row);
+  const auto view = [&](const float* rows, int32_t width, int32_t d_head) {
+    return quant::CacheView{rows + first * width + int64_t{kv_head} * d_head,
+                            static_cast<size_t>(width), false};
+  };
+  args.keys = view(pass.space.k, config.k_width(), config.d_key);
+  args.values = view(pass.space.v, config.v_width(), config.d_value);
+  args.last = pass.length_of(row) - 1;
+}
+
+void gate_output(const LayerStep& layer, int64_t row, int32_t first_head,
+                 const quant::AttentionArgs& args) noexcept {
+  const quant::VectorKernels& kernels = layer.pass.vector();
+  const LayerConfig& config = layer.config;
+  float* const queries =
+      layer.pass.space.q + row * config.q_row_width() + int64_t{first_head} * config.q_stride();
+  for (int32_t h = 0; h < args.n_queries; ++h) {
     float* const gate = queries + int64_t{h} * config.q_stride() + config.d_key;
-    pass.vector().sigmoid(gate, config.d_value);
-    pass.vector().multiply(args.out + int64_t{h} * config.d_value, gate, config.d_value);
+    kernels.sigmoid(gate, config.d_value);
+    kernels.multiply(args.out + int64_t{h} * config.d_value, gate, config.d_value);
   }
+}
+
+void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept {
+  const Pass& pass = layer.pass;
+  const int32_t first_head = kv_head * (layer.config.n_heads / layer.config.n_kv_heads);
+  quant::AttentionArgs args = queries_of(layer, row, kv_head);
+  if (layer.config.sees_ahead)
+    see_source(layer, row, kv_head, args);
+  else
+    see_earlier(layer, row, kv_head, args);
+  if (layer.config.has_sinks) args.sinks = layer.weights.sinks + first_head;
+  if (pass.position_bias) {
+    args.bias = pass.position_bias->of(first_head, pass.position_of(row));
+    args.bias_stride = pass.position_bias->stride();
+  }
+  pass.vector().attend(args);
+  if (layer.config.gates_output) gate_output(layer, row, first_head, args);
 }
 
 }  // namespace
 
 float query_growth(int32_t span, int32_t position) noexcept {
   return static_cast<float>(1 + 0.1 * std::log1p((int64_t{position} + 1) / span));
+}
+
+quant::AttentionArgs queries_of(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept {
+  const Workspace& space = layer.pass.space;
+  const LayerConfig& config = layer.config;
+  const int32_t n_queries = config.n_heads / config.n_kv_heads;
+  const int64_t first_head = int64_t{kv_head} * n_queries;
+  quant::AttentionArgs args;
+  args.q = space.q + row * config.q_row_width() + first_head * config.q_stride();
+  args.q_stride = static_cast<size_t>(config.q_stride());
+  args.out = space.mixed.row(row) + first_head * config.d_value;
+  args.out_stride = static_cast<size_t>(config.d_value);
+  args.n_queries = n_queries;
+  args.d_key = config.d_key;
+  args.d_value = config.d_value;
+  args.scale = config.attention_scale;
+  return args;
 }
 
 ActivationForms gqa_input_forms(const LayerStep& layer) noexcept {

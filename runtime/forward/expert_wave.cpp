@@ -125,10 +125,12 @@ void ExpertWave::add_expert(const LayerStep& layer, int32_t expert,
   const int32_t first = space.first_slot[expert], n = space.first_slot[expert + 1] - first;
   const size_t stride = space.hidden.stride();
   const auto at = static_cast<size_t>(first);
-  space.up_jobs[n_up_jobs_++] = {
-      weights.gate, gathered_rows(pass, weights.gate, first, n), {space.hidden.row(first), stride}};
-  space.up_jobs[n_up_jobs_++] = {
-      weights.up, gathered_rows(pass, weights.up, first, n), {space.up + at * stride, stride}};
+  const auto add_up = [&](const quant::Matrix& matrix, float* out) {
+    space.up_jobs[n_up_jobs_++] = {matrix, gathered_rows(pass, matrix, first, n), {out, stride}};
+  };
+  const bool is_gated = weights.gate.data != nullptr;
+  if (is_gated) add_up(weights.gate, space.hidden.row(first));
+  add_up(weights.up, is_gated ? space.up + at * stride : space.hidden.row(first));
   const quant::ActivationFormat form =
       quant::activation_for(weights.down.format, pass.matmul.arithmetic);
   const auto d_model = static_cast<size_t>(pass.config.d_model);
@@ -143,11 +145,14 @@ void ExpertWave::add_shared(const LayerStep& layer) noexcept {
   const LayerWeights& w = layer.weights;
   const int32_t n = pass.n_rows();
   const size_t stride = space.shared_hidden.stride();
-  quant::MatmulJob gate = multiply(pass, w.shared_gate, space.input, n, space.shared_hidden.row(0));
-  quant::MatmulJob up = multiply(pass, w.shared_up, space.input, n, space.shared_up);
-  gate.out.stride = up.out.stride = stride;
-  space.up_jobs[n_up_jobs_++] = gate;
-  space.up_jobs[n_up_jobs_++] = up;
+  const auto add_up = [&](const quant::Matrix& matrix, float* out) {
+    quant::MatmulJob job = multiply(pass, matrix, space.input, n, out);
+    job.out.stride = stride;
+    space.up_jobs[n_up_jobs_++] = job;
+  };
+  const bool is_gated = w.shared_gate.data != nullptr;
+  if (is_gated) add_up(w.shared_gate, space.shared_hidden.row(0));
+  add_up(w.shared_up, is_gated ? space.shared_up : space.shared_hidden.row(0));
   space.down_jobs[n_down_jobs_++] =
       multiply(pass, w.shared_down, space.shared_hidden, n, space.shared_down);
   n_shared_rows_ = n;

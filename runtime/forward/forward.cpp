@@ -14,13 +14,26 @@
 namespace larder::runtime {
 void ForwardObserver::layer_output(int, const float*, int, int) {}
 void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
+void ForwardObserver::source_output(const float*, size_t, int, int) {}
 
 namespace {
 
+int32_t max_positions(const Model& model, const ForwardOptions& options) noexcept {
+  return options.max_positions > 0 ? options.max_positions : model.config().context_length;
+}
+
+// Rows that a call may have: those of a batch, or of a whole source.
+int32_t max_rows(const Model& model, const ForwardOptions& options) noexcept {
+  return model.config().has_encoder() ? std::max(options.max_rows, max_positions(model, options))
+                                      : options.max_rows;
+}
+
 WorkspaceSizes workspace_sizes(const Model& model, const ForwardOptions& options) noexcept {
   const quant::KernelSet& kernels = options.kernels ? *options.kernels : quant::best_kernels();
-  return {model.config(),   model.weights(),    kernels,          options.arithmetic,
-          options.max_rows, options.max_logits, options.n_threads};
+  WorkspaceSizes sizes(model.config(), model.weights(), kernels, options.arithmetic,
+                       max_rows(model, options), options.max_logits, options.n_threads);
+  sizes.max_positions = max_positions(model, options);
+  return sizes;
 }
 
 }  // namespace
@@ -30,18 +43,21 @@ struct Forward::Impl {
       : model(std::move(from)),
         options(with),
         rope(model->config().rope,
-             rope_factors(
-                 model->config(), model->weights(),
-                 with.max_positions > 0 ? with.max_positions : model->config().context_length)),
+             rope_factors(model->config(), model->weights(), max_positions(*model, options))),
         parallel(with.n_threads) {
     if (!options.experts) options.experts = make_mapped_expert_store(model->weights());
     if (!options.kernels) options.kernels = &quant::best_kernels();
   }
 
   Status allocate();
+  Status check_sizes(size_t n_rows, size_t n_sequences, int32_t most) const;
   Status check(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
   void sort_rows(std::span<const TokenRow> rows, size_t n_sequences) noexcept;
   Status check_row(const TokenRow& row, std::span<SequenceState* const> sequences);
+  Status check_source(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
+  const PositionBias* cover(LayerRange stack, PositionBias& bias, std::span<const TokenRow> rows);
+  Pass pass_of(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
+  Status status_of(const Pass& pass) const;
 
   std::shared_ptr<const Model> model;
   ForwardOptions options;
@@ -68,6 +84,13 @@ Status Forward::Impl::allocate() {
   return {};
 }
 
+Status Forward::Impl::check_sizes(size_t n_rows, size_t n_sequences, int32_t most) const {
+  const auto limit = static_cast<size_t>(most);
+  if (n_rows <= limit && n_sequences <= limit) return {};
+  return Status(Cause::invalid_argument,
+                "more rows or sequences than the " + std::to_string(most) + " of a batch");
+}
+
 // The row continues what its sequence will hold by then (space.sequence_lengths).
 Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* const> sequences) {
   if (row.sequence < 0 || static_cast<size_t>(row.sequence) >= sequences.size())
@@ -82,7 +105,8 @@ Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* co
                                                " does not continue a sequence of " +
                                                std::to_string(length));
   int32_t capacity = sequences[static_cast<size_t>(row.sequence)]->capacity();
-  if (options.max_positions > 0) capacity = std::min(capacity, options.max_positions);
+  if (options.max_positions > 0 || model->config().relative.n_buckets > 0)
+    capacity = std::min(capacity, max_positions(*model, options));
   if (row.position >= capacity)
     return Status(Cause::context_full,
                   "the sequence has no room behind " + std::to_string(capacity) + " tokens");
@@ -92,21 +116,67 @@ Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* co
 
 Status Forward::Impl::check(std::span<const TokenRow> rows,
                             std::span<SequenceState* const> sequences) {
-  const auto max_rows = static_cast<size_t>(options.max_rows);
-  if (rows.size() > max_rows || sequences.size() > max_rows)
-    return Status(Cause::invalid_argument,
-                  "more rows or sequences than the " + std::to_string(max_rows) + " of a batch");
+  if (Status s = check_sizes(rows.size(), sequences.size(), options.max_rows); !s.ok()) return s;
   for (size_t i = 0; i < sequences.size(); ++i)
     space.sequence_lengths[i] = sequences[i]->n_positions();
   n_logits = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (Status status = check_row(rows[i], sequences); !status.ok()) return status;
+    if (model->config().has_encoder() &&
+        sequences[static_cast<size_t>(rows[i].sequence)]->n_source() == 0)
+      return Status(Cause::invalid_argument, "a sequence has no source to attend to");
     if (!rows[i].wants_logits) continue;
     if (n_logits == options.max_logits)
       return Status(Cause::invalid_argument, "more rows want logits than there is room for");
     space.logit_rows[n_logits++] = static_cast<int32_t>(i);
   }
   return {};
+}
+
+// Whole sources, each gapless.
+Status Forward::Impl::check_source(std::span<const TokenRow> rows,
+                                   std::span<SequenceState* const> sequences) {
+  if (!model->config().has_encoder()) return Status(Cause::unsupported, "the model has no encoder");
+  if (Status s = check_sizes(rows.size(), sequences.size(), max_rows(*model, options)); !s.ok())
+    return s;
+  std::fill_n(space.sequence_lengths, sequences.size(), 0);
+  n_logits = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (Status status = check_row(rows[i], sequences); !status.ok()) return status;
+    if (rows[i].position > 0 && rows[i].sequence != rows[i - 1].sequence)
+      return Status(Cause::invalid_argument, "the rows of a source do not stand together");
+  }
+  return {};
+}
+
+// Null where the stack has no biases.
+const PositionBias* Forward::Impl::cover(LayerRange stack, PositionBias& bias,
+                                         std::span<const TokenRow> rows) {
+  const float* table = model->weights().layers[static_cast<size_t>(stack.first)].position_bias;
+  if (!table) return nullptr;
+  int32_t n_positions = 0;
+  for (const TokenRow& row : rows) n_positions = std::max(n_positions, row.position + 1);
+  bias.cover(model->config().relative, table, n_positions);
+  return &bias;
+}
+
+Pass Forward::Impl::pass_of(std::span<const TokenRow> rows,
+                            std::span<SequenceState* const> sequences) {
+  return Pass(PassInputs{.config = model->config(),
+                         .weights = model->weights(),
+                         .kernels = *options.kernels,
+                         .matmul = {options.kernels, options.arithmetic, space.scratch},
+                         .rope = rope,
+                         .space = space,
+                         .experts = *options.experts,
+                         .rows = rows,
+                         .sequences = sequences,
+                         .n_logits = n_logits});
+}
+
+Status Forward::Impl::status_of(const Pass& pass) const {
+  if (pass.status.cause() != Cause::numeric) return pass.status;
+  return pass.status.with_file(model->file().path());
 }
 
 // REQUIRES: the rows passed check().
@@ -147,25 +217,31 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
   if (Status status = impl.check(rows, sequences); !status.ok()) return status;
   if (rows.empty()) return {};
   impl.sort_rows(rows, sequences.size());
-  const quant::KernelSet& kernels = *impl.options.kernels;
-  Pass pass(PassInputs{.config = impl.model->config(),
-                       .weights = impl.model->weights(),
-                       .kernels = kernels,
-                       .matmul = {&kernels, impl.options.arithmetic, impl.space.scratch},
-                       .rope = impl.rope,
-                       .space = impl.space,
-                       .experts = *impl.options.experts,
-                       .rows = rows,
-                       .sequences = sequences,
-                       .n_logits = impl.n_logits,
-                       .observer = observer,
-                       .cancel = cancel});
-  impl.parallel.run([&](quant::Team& team) { run_layers(team, pass); });
-  if (pass.status.cause() == Cause::numeric)
-    return pass.status.with_file(impl.model->file().path());
-  if (!pass.status.ok()) return pass.status;
+  Pass pass = impl.pass_of(rows, sequences);
+  pass.position_bias = impl.cover(pass.config.decoder(), impl.space.decoder_bias, rows);
+  pass.cancel = cancel;
+  pass.observer = observer;
+  impl.parallel.run([&](quant::Team& team) { run_decoder(team, pass); });
+  if (!pass.status.ok()) return impl.status_of(pass);
   for (size_t i = 0; i < sequences.size(); ++i)
     sequences[i]->advance(impl.space.sequence_lengths[i] - sequences[i]->n_positions());
+  return {};
+}
+
+Status Forward::encode(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
+                       const std::atomic<bool>* cancel, ForwardObserver* observer) {
+  Impl& impl = *impl_;
+  if (Status status = impl.check_source(rows, sequences); !status.ok()) return status;
+  if (rows.empty()) return {};
+  Pass pass = impl.pass_of(rows, sequences);
+  pass.position_bias = impl.cover(pass.config.encoder(), impl.space.encoder_bias, rows);
+  pass.cancel = cancel;
+  pass.observer = observer;
+  impl.parallel.run([&](quant::Team& team) { run_encoder(team, pass); });
+  if (!pass.status.ok()) return impl.status_of(pass);
+  for (size_t i = 0; i < sequences.size(); ++i)
+    if (impl.space.sequence_lengths[i] > 0)
+      sequences[i]->hold_source(impl.space.sequence_lengths[i]);
   return {};
 }
 

@@ -30,11 +30,14 @@ struct TokenRow {
 class ForwardObserver {
  public:
   virtual ~ForwardObserver() = default;
+  // Layers are counted through, an encoder's first.
   // The residual stream after a layer: [n_rows][d_model].
   virtual void layer_output(int layer, const float* rows, int n_rows, int d_model);
   // The routing of a layer, best first: experts and weights are [n_rows][n_active] and may be
   // overwritten.
   virtual void routes(int layer, int32_t* experts, float* weights, int n_rows, int n_active);
+  // What an encoder makes of sources, behind its last norm: [n_rows][d_model], stride floats apart.
+  virtual void source_output(const float* rows, size_t stride, int n_rows, int d_model);
 };
 
 struct ForwardOptions {
@@ -44,8 +47,8 @@ struct ForwardOptions {
   int n_threads = 1;
   int32_t max_rows = 512;  // rows of one call
   int32_t max_logits = 1;  // of them, how many may want logits
-  int32_t max_positions =
-      0;  // longest sequence, 0: the trained context; decides LongRoPE's factors
+  // Longest sequence and longest source, 0: the trained context. Decides LongRoPE's factors.
+  int32_t max_positions = 0;
   const quant::KernelSet* kernels = nullptr;       // null: the best of this machine
   std::shared_ptr<ExpertStore> experts = nullptr;  // null: where the model's file has them
 };
@@ -60,9 +63,16 @@ class Forward {
   // Appends the rows to their sequences. On success logits(i) holds the logits of the i-th row that
   // wanted them. At most max_rows sequences, each once. Errors: `context_full`, `numeric` (names
   // the layer), `cancelled`, `invalid_argument` (token id out of range, positions that do not
-  // continue the sequence). After an error every sequence holds what it held before.
+  // continue the sequence, no source behind an encoder). After an error every sequence holds what
+  // it held before.
   Status run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
              const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
+
+  // Encodes sources. The rows of a source stand one behind another, from position 0 on, and are all
+  // of it; afterwards its sequence holds it and no positions. As many rows as the longest source
+  // has, or max_rows if that is more. Errors: those of run, and `unsupported` without an encoder.
+  Status encode(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
+                const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
 
   const float* logits(int index) const noexcept;  // [n_vocab]
   const ForwardOptions& options() const noexcept;

@@ -5,6 +5,7 @@
 #include "runtime/forward/gated_delta_net.h"
 #include "runtime/forward/moe_block.h"
 #include "runtime/forward/short_convolution.h"
+#include "runtime/forward/source_attention.h"
 
 namespace larder::runtime {
 namespace {
@@ -56,10 +57,9 @@ void look_at(const LayerStep& layer) noexcept {
 }
 
 // mixed -> branch.
-void project_mixed(quant::Team& team, const LayerStep& layer) noexcept {
+void project_mixed(quant::Team& team, const LayerStep& layer, const Linear& output) noexcept {
   const Pass& pass = layer.pass;
   const Workspace& space = pass.space;
-  const Linear& output = layer.weights.attn_output;
   const int32_t n = pass.n_rows();
   const ActivationForms forms = forms_for({output.weight}, pass.matmul.arithmetic);
   team.for_each(n, [&](int64_t row) {
@@ -88,7 +88,7 @@ void mix(quant::Team& team, const LayerStep& layer) noexcept {
       mix_gated_delta_net(team, layer);
       break;
   }
-  project_mixed(team, layer);
+  project_mixed(team, layer, layer.weights.attn_output);
 }
 
 ActivationForms mixer_forms(const LayerStep& layer) noexcept {
@@ -106,12 +106,18 @@ ActivationForms mixer_forms(const LayerStep& layer) noexcept {
 }
 
 void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
-  const auto at = static_cast<size_t>(index);
-  const LayerStep layer{pass, index, pass.config.layers[at], pass.weights.layers[at]};
+  const LayerStep layer = layer_of(pass, index);
 
   norm_rows(team, pass, layer.weights.attn_norm, mixer_forms(layer));
   mix(team, layer);
   add_branch(team, pass, pass.faults.mixer);
+
+  if (layer.weights.source_q.weight.data) {
+    norm_rows(team, pass, layer.weights.source_norm, source_query_forms(layer));
+    attend_source(team, layer);
+    project_mixed(team, layer, layer.weights.source_output);
+    add_branch(team, pass, pass.faults.mixer);
+  }
 
   norm_rows(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
   choose_experts(team, layer);
@@ -168,12 +174,37 @@ void read_out(quant::Team& team, Pass& pass) noexcept {
   team.once([&] { pass.status = pass.faults.of_logits(pass); });
 }
 
+// An encoder's final norm; what the decoder will see of it goes into the sequences.
+void hand_over(quant::Team& team, Pass& pass) noexcept {
+  norm_rows(team, pass, pass.weights.encoder_norm, source_forms(pass));
+  const ActivationBuffer& out = pass.space.input;
+  team.for_each(pass.n_rows(), [&](int64_t row) {
+    if (!pass.vector().all_finite(out.row(row), pass.config.d_model)) pass.faults.source.raise(row);
+  });
+  team.once([&] {
+    pass.status = pass.faults.of_source(pass);
+    pass.stops = !pass.status.ok();
+    if (!pass.stops && pass.observer)
+      pass.observer->source_output(out.row(0), out.stride(), pass.n_rows(), pass.config.d_model);
+  });
+  if (!pass.stops) store_source(team, pass);
+}
+
+void run_stack(quant::Team& team, Pass& pass, LayerRange layers) noexcept {
+  embed(team, pass);
+  for (int i = layers.first; i < layers.end && !pass.stops; ++i) run_layer(team, pass, i);
+}
+
 }  // namespace
 
-void run_layers(quant::Team& team, Pass& pass) noexcept {
-  embed(team, pass);
-  for (int i = 0; i < pass.config.n_layers() && !pass.stops; ++i) run_layer(team, pass, i);
+void run_decoder(quant::Team& team, Pass& pass) noexcept {
+  run_stack(team, pass, pass.config.decoder());
   if (!pass.stops) read_out(team, pass);
+}
+
+void run_encoder(quant::Team& team, Pass& pass) noexcept {
+  run_stack(team, pass, pass.config.encoder());
+  if (!pass.stops) hand_over(team, pass);
 }
 
 }  // namespace larder::runtime

@@ -1,4 +1,4 @@
-// Token rows through all layers: embedding, layer after layer, final norm and head.
+// Token rows through a stack of layers: embedding, layer after layer, and what comes behind.
 #pragma once
 
 #include "quant/parallel.h"
@@ -6,9 +6,14 @@
 
 namespace larder::runtime {
 
-// Run by every thread of the team. Afterwards pass.status says how it went, and space.logits holds
-// the logits of the rows that wanted them. Sequences hold new keys and values behind their ends;
-// the caller moves the ends.
-void run_layers(quant::Team& team, Pass& pass) noexcept;
+// Both are run by every thread of the team. Afterwards pass.status says how it went.
+
+// The final norm and the head come behind: space.logits holds the logits of the rows that wanted
+// them. Sequences hold new keys and values behind their ends; the caller moves the ends.
+void run_decoder(quant::Team& team, Pass& pass) noexcept;
+
+// Rows are whole sources. Sequences hold what their decoder will see of them; how long they are,
+// the caller says. After a failure they hold what they held.
+void run_encoder(quant::Team& team, Pass& pass) noexcept;
 
 }  // namespace larder::runtime

@@ -12,7 +12,8 @@ void add_bias(const Pass& pass, const ExpertStack& stack, int32_t expert, float*
   if (const float* bias = stack.bias_of(expert)) pass.vector().add(row, bias, stack.first.n_rows);
 }
 
-// gate, up -> hidden, in gate's place, with the forms that `down` reads.
+// gate, up -> hidden, in gate's place, with the forms that `down` reads. Without a gate `up` is in
+// its place already.
 void activate(const LayerStep& layer, const ActivationBuffer& hidden, const float* up, int64_t row,
               int32_t width, ActivationForms forms) noexcept {
   const quant::VectorKernels& kernels = layer.pass.vector();
@@ -24,6 +25,9 @@ void activate(const LayerStep& layer, const ActivationBuffer& hidden, const floa
     case Activation::swiglu_clamped:
       kernels.swiglu_clamped(gate, up, kAlpha, kLimit, width, gate);
       break;
+    case Activation::relu:
+      kernels.relu(gate, width);
+      break;
   }
   hidden.round(kernels, row, width, forms);
 }
@@ -31,14 +35,17 @@ void activate(const LayerStep& layer, const ActivationBuffer& hidden, const floa
 void activate_slot(const LayerStep& layer, int64_t slot, ActivationForms forms) noexcept {
   const Workspace& space = layer.pass.space;
   const int32_t choice = space.choice_of[slot], expert = space.experts[choice];
-  float* up = space.up + static_cast<size_t>(slot) * space.hidden.stride();
+  float* gate = space.hidden.row(slot);
+  float* up = is_gated(layer.config.activation)
+                  ? space.up + static_cast<size_t>(slot) * space.hidden.stride()
+                  : gate;
   if (layer.config.router.weighs_input) {
     // gate and up are linear: weighing what they give is weighing what they read
     const quant::VectorKernels& kernels = layer.pass.vector();
-    kernels.scale(space.hidden.row(slot), space.weights[choice], layer.config.d_ff);
-    kernels.scale(up, space.weights[choice], layer.config.d_ff);
+    kernels.scale(gate, space.weights[choice], layer.config.d_ff);
+    if (up != gate) kernels.scale(up, space.weights[choice], layer.config.d_ff);
   }
-  add_bias(layer.pass, layer.weights.gate, expert, space.hidden.row(slot));
+  add_bias(layer.pass, layer.weights.gate, expert, gate);
   add_bias(layer.pass, layer.weights.up, expert, up);
   activate(layer, space.hidden, up, slot, layer.config.d_ff, forms);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "runtime/forward/pass.h"
+#include "runtime/model/tensor_schema.h"
 
 namespace larder::runtime {
 namespace {
@@ -24,18 +25,21 @@ Status NumericFaults::of_embedding(const Pass& pass) const {
 }
 
 Status NumericFaults::of_layer(const Pass& pass, int index) const {
-  const std::string number = std::to_string(index);
+  const std::string number = std::to_string(index), block = block_name(pass.config, index);
   if (mixer.is_raised())
     return not_finite(pass, mixer, "what the mixer adds is", "layer " + number);
   // The router is to blame only if what it read was sound.
   if (router.is_raised() &&
       pass.vector().all_finite(pass.space.input.row(router.row()), pass.config.d_model))
     return not_finite(pass, router, "router logits of layer " + number + " are",
-                      "tensor blk." + number + ".ffn_gate_inp.weight");
+                      "tensor " + block + ".ffn_gate_inp.weight");
   if (router.is_raised())
-    return not_finite(pass, router, "what experts read is",
-                      "tensor blk." + number + ".ffn_norm.weight");
+    return not_finite(pass, router, "what experts read is", "tensor " + block + ".ffn_norm.weight");
   return not_finite(pass, layer, "the layer's output is", "layer " + number);
+}
+
+Status NumericFaults::of_source(const Pass& pass) const {
+  return not_finite(pass, source, "what the encoder answers is", "tensor enc.output_norm.weight");
 }
 
 Status NumericFaults::of_logits(const Pass& pass) const {

@@ -30,11 +30,13 @@ class RowFlag {
 struct NumericFaults {
   RowFlag embedding;
   RowFlag mixer, router, layer;  // of the layer that is being run: behind attention, and behind all
+  RowFlag source;                // behind an encoder's last norm
   RowFlag logits;
 
   // The first of a layer's faults, or ok. REQUIRES: called behind that layer.
   Status of_layer(const Pass& pass, int index) const;
   Status of_embedding(const Pass& pass) const;
+  Status of_source(const Pass& pass) const;
   Status of_logits(const Pass& pass) const;
 };
 

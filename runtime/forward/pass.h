@@ -12,6 +12,7 @@
 #include "runtime/forward/expert_wave.h"
 #include "runtime/forward/forward.h"
 #include "runtime/forward/numeric_faults.h"
+#include "runtime/forward/position_bias.h"
 #include "runtime/forward/rope.h"
 #include "runtime/forward/workspace.h"
 #include "runtime/model/model.h"
@@ -28,7 +29,8 @@ struct PassInputs {
   ExpertStore& experts;
   std::span<const TokenRow> rows;
   std::span<SequenceState* const> sequences;
-  int32_t n_logits = 0;  // rows that want them: space.logit_rows
+  const PositionBias* position_bias = nullptr;  // of the stack that is run; null: it has none
+  int32_t n_logits = 0;                         // rows that want them: space.logit_rows
   ForwardObserver* observer = nullptr;
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -59,6 +61,10 @@ struct Pass : PassInputs {
   int32_t position_of(int64_t row) const noexcept {
     return rows[static_cast<size_t>(row)].position;
   }
+  // Positions that the row's sequence will have behind this pass; an encoder's: of its source.
+  int32_t length_of(int64_t row) const noexcept {
+    return space.sequence_lengths[rows[static_cast<size_t>(row)].sequence];
+  }
   float* stream(int64_t row) const noexcept { return space.stream + row * config.d_model; }
   float* branch(int64_t row) const noexcept { return space.branch + row * config.d_model; }
 };
@@ -70,6 +76,11 @@ struct LayerStep {
   const LayerConfig& config;
   const LayerWeights& weights;
 };
+
+inline LayerStep layer_of(Pass& pass, int index) noexcept {
+  const auto at = static_cast<size_t>(index);
+  return {pass, index, pass.config.layers[at], pass.weights.layers[at]};
+}
 
 // out[row] = input[row] . weight for all rows of `from`.
 inline quant::MatmulJob multiply(const Pass& pass, const quant::Matrix& weight,

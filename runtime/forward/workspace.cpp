@@ -20,7 +20,9 @@ WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& we
       n_threads(static_cast<size_t>(threads)),
       d_model(config.d_model),
       n_vocab(config.n_vocab),
-      n_rot_pairs(config.rope.n_rot / 2) {
+      n_rot_pairs(config.rope.n_rot / 2),
+      n_bias_heads(config.relative.n_buckets > 0 ? config.layers.front().n_heads : 0),
+      has_encoder(config.has_encoder()) {
   const auto see = [&](const quant::Matrix& matrix) {
     if (!matrix.data) return;
     forms |= forms_for({matrix}, arithmetic);
@@ -41,7 +43,8 @@ WorkspaceSizes::WorkspaceSizes(const ModelConfig& config, const ModelWeights& we
     raise(d_ff_shared, int64_t{layer.d_ff_shared});
     if (layer.carries_state()) see_carrying(layer, w);
     for (const Linear* linear : {&w.q, &w.k, &w.v, &w.q_a, &w.kv_a, &w.attn_output, &w.conv_input,
-                                 &w.mixed_gate, &w.rates_and_steps, &w.rates, &w.steps})
+                                 &w.mixed_gate, &w.rates_and_steps, &w.rates, &w.steps, &w.source_q,
+                                 &w.source_k, &w.source_v, &w.source_output})
       see(linear->weight);
     if (layer.mixer == Mixer::mla) see_latent(layer, w);
     for (const HeadStack* stack : {&w.k_b, &w.v_b}) see(stack->first);
@@ -94,6 +97,11 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   sequence_lengths = arena.take<int32_t>(n);
   first_of_sequence = arena.take<int32_t>(n + 1);
   rows_by_sequence = arena.take<int32_t>(n);
+  if (sizes.n_bias_heads > 0) {
+    if (sizes.has_encoder)
+      encoder_bias.lay_out(arena, sizes.n_bias_heads, sizes.max_positions, true);
+    decoder_bias.lay_out(arena, sizes.n_bias_heads, sizes.max_positions, false);
+  }
 
   n_threads_ = sizes.n_threads;
   scratch_bytes_ = (sizes.scratch_bytes + 63) / 64 * 64;

@@ -10,6 +10,7 @@
 #include "quant/kernel_set.h"
 #include "runtime/experts/expert_store.h"
 #include "runtime/forward/activation_buffer.h"
+#include "runtime/forward/position_bias.h"
 #include "runtime/model/model_config.h"
 #include "runtime/model/weights.h"
 
@@ -29,7 +30,10 @@ struct WorkspaceSizes {
   int64_t n_latent_heads = 0, n_latent_rows = 0, latent_key_width = 0;
   int64_t n_experts = 0, n_active = 0, d_ff = 0, d_ff_shared = 0;
   ActivationForms forms = 0;
-  size_t scratch_bytes = 0;  // of one thread
+  size_t scratch_bytes = 0;   // of one thread
+  int32_t n_bias_heads = 0;   // of biases by distance; 0: there are none
+  int32_t max_positions = 0;  // that they reach
+  bool has_encoder = false;
 
  private:
   void see_carrying(const LayerConfig& layer, const LayerWeights& weights) noexcept;
@@ -90,21 +94,23 @@ class Workspace {
   int32_t* used = nullptr;        // experts that have slots, those at hand first
   int32_t* wave_slots = nullptr;  // [n_slots], of a wave
   const void** gathered[quant::kActivationFormats] = {};  // [slot]: the input row's forms
-  ActivationBuffer hidden;                                // [slot][d_ff]: gate, then the product
-  float* up = nullptr;                                    // [slot][stride of hidden]
-  float* down = nullptr;                                  // [slot][d_model]
-  ActivationBuffer shared_hidden;                         // [n_rows][d_ff_shared]
-  float* shared_up = nullptr;                             // [n_rows][stride of shared_hidden]
-  float* shared_down = nullptr;                           // [n_rows][d_model]
-  ExpertPin* pins = nullptr;                              // [n_experts]
-  quant::MatmulJob* up_jobs = nullptr;                    // [2 * (n_experts + 1)]
-  quant::MatmulJob* down_jobs = nullptr;                  // [n_experts + 1]
+  ActivationBuffer hidden;                // [slot][d_ff]: gate (up without one), then the product
+  float* up = nullptr;                    // [slot][stride of hidden]
+  float* down = nullptr;                  // [slot][d_model]
+  ActivationBuffer shared_hidden;         // [n_rows][d_ff_shared]
+  float* shared_up = nullptr;             // [n_rows][stride of shared_hidden]
+  float* shared_down = nullptr;           // [n_rows][d_model]
+  ExpertPin* pins = nullptr;              // [n_experts]
+  quant::MatmulJob* up_jobs = nullptr;    // [2 * (n_experts + 1)]
+  quant::MatmulJob* down_jobs = nullptr;  // [n_experts + 1]
 
   // the head
   int32_t* logit_rows = nullptr;  // [n_logits]
   float* logits = nullptr;        // [n_logits][n_vocab]
 
-  int32_t* sequence_lengths = nullptr;  // [n_rows], while a batch is checked
+  PositionBias encoder_bias, decoder_bias;
+
+  int32_t* sequence_lengths = nullptr;  // [n_rows]: what sequences will hold behind the batch
   // The rows of a batch by sequence, in order.
   int32_t* first_of_sequence = nullptr;  // [n_rows + 1]
   int32_t* rows_by_sequence = nullptr;   // [n_rows]

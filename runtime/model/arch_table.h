@@ -9,11 +9,14 @@
 
 namespace larder::runtime {
 
-enum class Experts : uint8_t { never, optional, required };
+// Which layers may or must have experts; where_routed: those that have a router's tensor.
+enum class Experts : uint8_t { never, optional, required, where_routed };
 
 struct ArchRow {
   std::string_view name;  // general.architecture, and the prefix of its keys
   Mixer mixer = Mixer::gqa;
+  bool has_encoder = false;             // of block_count layers; then decoder_block_count more
+  bool has_relative_positions = false;  // biases of distances; nothing rotates
   // Of layers that carry a state; gqa: there are none. They are those without kv heads, or, with a
   // period, all but the last of so many layers, where the file does not say which.
   Mixer carrying_mixer = Mixer::gqa;
@@ -28,6 +31,8 @@ struct ArchRow {
   int32_t experts_without_qk_norm = 0;  // a model of so many has none
   NormKind norm = NormKind::rms;
   std::string_view norm_epsilon_key = "attention.layer_norm_rms_epsilon";
+  float attention_scale = 0;      // where attention.scale is absent; 0: d_key^-0.5
+  bool scales_tied_head = false;  // a head that is the embedding reads rows times d_model^-0.5
   bool rounds_yarn_bounds = true;
   double longrope_multiplier = 0;  // of cos and sin, where the file has LongRoPE's factors
 

@@ -8,6 +8,7 @@
 #include "runtime/model/arch_keys.h"
 #include "runtime/model/arch_table.h"
 #include "runtime/model/carrying_reader.h"
+#include "runtime/model/tensor_schema.h"
 #include "runtime/model/window_reader.h"
 
 namespace larder::runtime {
@@ -54,7 +55,7 @@ void read_groups(ArchKeys& keys, RouterConfig& router) {
 
 RouterConfig read_router(ArchKeys& keys, const ArchRow& row, bool has_selection_bias) {
   RouterConfig router;
-  const bool required = row.experts == Experts::required;
+  const bool required = row.experts == Experts::required || row.experts == Experts::where_routed;
   const int64_t most = row.experts == Experts::never ? 0 : kMaxExperts;
   router.n_experts = keys.integer("expert_count", {required ? 1 : 0, most},
                                   required ? std::nullopt : std::optional<int64_t>(0));
@@ -125,6 +126,7 @@ void read_rope_scaling(ArchKeys& keys, const ArchRow& row, RopeConfig& rope,
 RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t context_length,
                      bool has_longrope) {
   RopeConfig rope;
+  if (row.has_relative_positions) return rope;
   rope.layout = row.rope_layout;
   rope.rounds_yarn_bounds = row.rounds_yarn_bounds;
   rope.n_rot = keys.integer("rope.dimension_count", {2, d_key}, d_key);
@@ -138,6 +140,22 @@ RopeConfig read_rope(ArchKeys& keys, const ArchRow& row, int32_t d_key, int32_t 
     rope.multiplier = row.longrope_multiplier;
   }
   return rope;
+}
+
+// Source of the limits: the logarithm of T5's buckets, which begins at half of the buckets of one
+// direction, must have a base above 1; of an encoder's buckets each direction has half.
+RelativePositions read_relative_positions(ArchKeys& keys, const ArchRow& row,
+                                          const std::vector<int32_t>& n_heads) {
+  RelativePositions relative;
+  if (!row.has_relative_positions) return relative;
+  relative.n_buckets =
+      static_cast<int32_t>(keys.integer("attention.relative_buckets_count", {4, kMaxBuckets}));
+  relative.max_distance = static_cast<int32_t>(
+      keys.integer("attention.relative_max_distance", {relative.n_buckets / 2 + 1, kMaxContext}));
+  for (const int32_t n : n_heads)
+    if (n != n_heads[0])
+      keys.refuse("attention.head_count", "differs between layers that share their biases");
+  return relative;
 }
 
 int32_t read_head_width(ArchKeys& keys, const char* key, int32_t d_model, int32_t n_heads) {
@@ -204,12 +222,14 @@ Result<int32_t> read_vocabulary(const formats::GgufFile& file, ArchKeys& keys,
 struct Blocks {
   int32_t n = 0;
   bool have_selection_bias = false;
+  std::vector<bool> have_router;  // [n]
 };
 
 // Everything of a model's layers, each value read once for all of them.
 struct LayerKeys {
   LayerKeys(ArchKeys& keys, const ArchRow& row, const Blocks& blocks, int32_t d_model)
       : row(row),
+        blocks(blocks),
         mixer(row.mixer),
         latent(keys, row),
         heads(read_heads(keys, row, blocks.n)),
@@ -228,8 +248,10 @@ struct LayerKeys {
     const int64_t n_shared = keys.integer("expert_shared_count", {0, kMaxExperts}, 0);
     const int64_t d_shared = keys.integer("expert_shared_feed_forward_length", {0, kMaxWidth}, 0);
     shares = n_shared > 0 || d_shared > 0;
-    attention_scale = read_scale(keys, "attention.scale",
-                                 static_cast<float>(1 / std::sqrt(static_cast<double>(d_key))));
+    attention_scale = read_scale(
+        keys, "attention.scale",
+        row.attention_scale > 0 ? row.attention_scale
+                                : static_cast<float>(1 / std::sqrt(static_cast<double>(d_key))));
     qkv_limit = read_scale(keys, "attention.clamp_kqv", 0);
     if (mixer == Mixer::mla && qkv_limit != 0)
       keys.refuse("attention.clamp_kqv", "is not supported for latent attention");
@@ -239,7 +261,11 @@ struct LayerKeys {
     const auto at = static_cast<size_t>(index);
     LayerConfig layer = carrying.is_carrying[at] ? carrying.layer : attention(at);
     layer.activation = row.activation;
-    if (index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
+    layer.rotates =
+        !row.has_relative_positions && (row.rotates_all || layer.is_windowed || !windows.has_any());
+    if (!layer.rotates) layer.temperature_span = row.temperature_span;
+    const bool may_route = row.experts != Experts::where_routed || blocks.have_router[at];
+    if (may_route && index >= n_dense && (index + 1) % moe_step == 0) layer.router = router;
     if (layer.is_moe())
       layer.d_ff = expert_widths[at];
     else
@@ -268,6 +294,7 @@ struct LayerKeys {
   }
 
   const ArchRow& row;
+  const Blocks& blocks;
   Mixer mixer;
   LatentWidths latent;
   HeadCounts heads;
@@ -285,8 +312,28 @@ bool has_longrope(const formats::GgufFile& file) {
          file.find_tensor("rope_factors_short.weight");
 }
 
-bool has_tensor(const formats::GgufFile& file, int32_t layer, const char* name) {
-  return file.find_tensor("blk." + std::to_string(layer) + "." + name) != nullptr;
+bool has_tensor(const formats::GgufFile& file, const ModelConfig& config, int32_t layer,
+                const char* name) {
+  return file.find_tensor(block_name(config, layer) + "." + name) != nullptr;
+}
+
+// REQUIRES: config.n_encoder_layers is read.
+Blocks find_blocks(const formats::GgufFile& file, const ModelConfig& config, int32_t n_blocks,
+                   int32_t n_layers) {
+  Blocks blocks;
+  blocks.n = n_blocks;
+  blocks.have_selection_bias = has_tensor(file, config, n_layers - 1, "exp_probs_b.bias");
+  for (int32_t i = 0; i < n_blocks; ++i)
+    blocks.have_router.push_back(has_tensor(file, config, i, "ffn_gate_inp.weight"));
+  return blocks;
+}
+
+// The layers of both stacks.
+int32_t read_block_count(ArchKeys& keys, const ArchRow& row, ModelConfig& config) {
+  const auto n = static_cast<int32_t>(keys.integer("block_count", {1, kMaxLayers}));
+  if (!row.has_encoder) return n;
+  config.n_encoder_layers = n;
+  return n + static_cast<int32_t>(keys.integer("decoder_block_count", {1, kMaxLayers}, n));
 }
 
 }  // namespace
@@ -314,9 +361,9 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   ArchKeys keys(file, row.name);
   ModelConfig config;
   config.architecture = row.name;
-  const auto n_blocks = static_cast<int32_t>(keys.integer("block_count", {1, kMaxLayers}));
-  const auto n_skipped =
-      static_cast<int32_t>(keys.integer("nextn_predict_layers", {0, n_blocks - 1}, 0));
+  const int32_t n_blocks = read_block_count(keys, row, config);
+  const auto n_skipped = static_cast<int32_t>(
+      keys.integer("nextn_predict_layers", {0, row.has_encoder ? 0 : n_blocks - 1}, 0));
   config.d_model = static_cast<int32_t>(keys.integer("embedding_length", {2, kMaxWidth}));
   config.context_length =
       static_cast<int32_t>(std::min(keys.integer("context_length", {1, INT64_MAX}), kMaxContext));
@@ -324,14 +371,20 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   config.norm_epsilon = static_cast<float>(keys.real(row.norm_epsilon_key, {0, 1}));
   config.embedding_scale = read_scale(keys, "embedding_scale", 1);
   config.residual_scale = read_scale(keys, "residual_scale", 1);
-  config.logit_divisor = read_scale(keys, "logit_scale", 1);
+  const bool scales_head = row.scales_tied_head && !file.find_tensor("output.weight");
+  config.logit_divisor = read_scale(
+      keys, "logit_scale", scales_head ? std::sqrt(static_cast<float>(config.d_model)) : 1.0f);
   const int32_t n_layers = n_blocks - n_skipped;
-  const LayerKeys layers(keys, row, {n_blocks, has_tensor(file, n_layers - 1, "exp_probs_b.bias")},
-                         config.d_model);
+  const Blocks blocks = find_blocks(file, config, n_blocks, n_layers);
+  const LayerKeys layers(keys, row, blocks, config.d_model);
+  config.relative = read_relative_positions(keys, row, layers.heads.n_heads);
   config.window = layers.windows.window;
   config.rope = read_rope(keys, row, layers.d_key, config.context_length, has_longrope(file));
   const double sharpening = read_yarn_sharpening(keys, row, config.rope);
   const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
+  if (config.has_encoder() && n_vocab)
+    config.decoder_start = static_cast<int32_t>(
+        keys.integer("decoder_start_token_id", {0, std::max(*n_vocab - 1, 0)}));
   if (!keys.status().ok()) return keys.status();
   if (!n_vocab) return n_vocab.status();
   config.n_vocab = *n_vocab;
@@ -341,10 +394,12 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
     const bool has_none =
         row.qk_norm == QkNorm::unit_after_rope
             ? !layer.rotates || layers.router.n_experts == row.experts_without_qk_norm
-            : row.may_lack_qk_norm && !has_tensor(file, i, "attn_q_norm.weight");
+            : row.may_lack_qk_norm && !has_tensor(file, config, i, "attn_q_norm.weight");
     layer.qk_norm = has_none || layer.carries_state() ? QkNorm::none : row.qk_norm;
     if (layer.mixer == Mixer::mla) layer.d_rotated = config.rope.n_rot;
     layer.attention_scale = static_cast<float>(sharpening * layer.attention_scale);
+    layer.sees_ahead = i < config.n_encoder_layers;
+    layer.attends_source = config.has_encoder() && !layer.sees_ahead;
     config.layers.push_back(layer);
   }
   return config;

@@ -14,6 +14,7 @@ inline constexpr int64_t kMaxExperts = 4096;
 inline constexpr int64_t kMaxWidth = int64_t{1} << 20;    // d_model, d_ff
 inline constexpr int64_t kMaxHeads = int64_t{1} << 14;    // of one layer
 inline constexpr int64_t kMaxHeadDim = int64_t{1} << 14;  // d_key, d_value
+inline constexpr int64_t kMaxBuckets = int64_t{1} << 16;  // of relative positions
 inline constexpr int64_t kMaxTaps = 16;                   // of a convolution
 inline constexpr int64_t kMaxContext = int64_t{1} << 30;  // longer claims are cut to this
 
@@ -105,8 +106,18 @@ struct RouterConfig {
   bool weighs_input = false;  // weights multiply what experts read, not what they answer
 };
 
-// Of gate and up: silu(gate) * up, or gpt-oss's form with both cut to a limit.
-enum class Activation : uint8_t { swiglu, swiglu_clamped };
+// Of gate and up: silu(gate) * up, or gpt-oss's form with both cut to a limit; of up alone, in
+// experts without a gate: max(up, 0).
+enum class Activation : uint8_t { swiglu, swiglu_clamped, relu };
+
+constexpr bool is_gated(Activation activation) noexcept { return activation != Activation::relu; }
+
+// Biases of attention's scores by the distance between key and query. Distances that share a bucket
+// share a bias; from max_distance on all do. Source: T5 (arXiv 1910.10683).
+struct RelativePositions {
+  int32_t n_buckets = 0;  // 0: scores have no biases
+  int32_t max_distance = 0;
+};
 
 // The expert that every token takes: none, added as it is, or times the sigmoid of its own gate.
 enum class SharedExpert : uint8_t { none, plain, sigmoid_gated };
@@ -131,6 +142,8 @@ struct LayerConfig {
   float qkv_limit = 0;        // projections are cut to +-limit; 0: not
   bool is_windowed = false;   // sees what the model's window shows; else every earlier position
   bool has_sinks = false;     // a logit a head that takes its share of attention and adds no value
+  bool sees_ahead = false;    // an encoder's layer: sees its whole source, before and behind
+  bool attends_source = false;  // a decoder's layer behind an encoder: sees the encoded source, too
   RouterConfig router;
   SharedExpert shared = SharedExpert::none;
   Activation activation = Activation::swiglu;
@@ -169,6 +182,11 @@ struct LayerConfig {
   }
 };
 
+// Neighbouring layers [first, end) that rows go through.
+struct LayerRange {
+  int32_t first = 0, end = 0;
+};
+
 struct ModelConfig {
   std::string architecture;  // for people; nothing is decided by it
   int32_t d_model = 0, n_vocab = 0;
@@ -180,10 +198,16 @@ struct ModelConfig {
   float embedding_scale = 1;  // of the embedded rows
   float residual_scale = 1;   // of each branch before it is added
   float logit_divisor = 1;
-  bool is_tied = false;  // the head is the embedding
-  std::vector<LayerConfig> layers;
+  bool is_tied = false;             // the head is the embedding
+  RelativePositions relative;       // of every layer
+  std::vector<LayerConfig> layers;  // an encoder's, where there is one, and then the decoder's
+  int32_t n_encoder_layers = 0;     // 0: the model is a decoder alone
+  int32_t decoder_start = -1;       // behind an encoder: the token before the first of an answer
 
   int32_t n_layers() const noexcept { return static_cast<int32_t>(layers.size()); }
+  bool has_encoder() const noexcept { return n_encoder_layers > 0; }
+  LayerRange encoder() const noexcept { return {0, n_encoder_layers}; }
+  LayerRange decoder() const noexcept { return {n_encoder_layers, n_layers()}; }
 };
 
 }  // namespace larder::runtime

@@ -18,6 +18,14 @@ const TensorRow<Model> kModelTensors[] = {
      .shape = {d_model, one, one},
      .slot = &Model::output_norm,
      .part = Part::token_embd_norm},
+    {.name = "enc.output_norm.weight",
+     .shape = {d_model, one, one},
+     .slot = &Model::encoder_norm,
+     .part = Part::two_stacks},
+    {.name = "dec.output_norm.weight",
+     .shape = {d_model, one, one},
+     .slot = &Model::output_norm,
+     .part = Part::two_stacks},
     {.name = "output_norm.bias",
      .shape = {d_model, one, one},
      .slot = BiasOf<Model, Norm>{&Model::output_norm},
@@ -148,12 +156,42 @@ const TensorRow<Layer> kLayerTensors[] = {
     {.name = "attn_output.weight",
      .shape = {mixed_width, d_model, one},
      .slot = &Layer::attn_output,
-     .part = Part::attention},
+     .part = Part::attn_output},
     {.name = "attn_output.bias",
      .shape = {d_model, one, one},
      .slot = BiasOf<Layer>{&Layer::attn_output},
-     .part = Part::attention,
+     .part = Part::attn_output,
      .presence = optional},
+    {.name = "attn_o.weight",
+     .shape = {mixed_width, d_model, one},
+     .slot = &Layer::attn_output,
+     .part = Part::attn_o},
+    {.name = "attn_rel_b.weight",
+     .shape = {n_heads, n_buckets, one},
+     .slot = &Layer::position_bias,
+     .part = Part::position_bias},
+
+    // attention to the source
+    {.name = "cross_attn_norm.weight",
+     .shape = {d_model, one, one},
+     .slot = &Layer::source_norm,
+     .part = Part::source},
+    {.name = "cross_attn_q.weight",
+     .shape = {d_model, q_width, one},
+     .slot = &Layer::source_q,
+     .part = Part::source},
+    {.name = "cross_attn_k.weight",
+     .shape = {d_model, k_width, one},
+     .slot = &Layer::source_k,
+     .part = Part::source},
+    {.name = "cross_attn_v.weight",
+     .shape = {d_model, v_width, one},
+     .slot = &Layer::source_v,
+     .part = Part::source},
+    {.name = "cross_attn_o.weight",
+     .shape = {mixed_width, d_model, one},
+     .slot = &Layer::source_output,
+     .part = Part::source},
 
     // layers that carry a state
     {.name = "shortconv.in_proj.weight",
@@ -244,7 +282,7 @@ const TensorRow<Layer> kLayerTensors[] = {
     {.name = "ffn_gate_exps.weight",
      .shape = {d_model, d_ff, n_experts},
      .slot = &Layer::gate,
-     .part = Part::split_gate_up},
+     .part = Part::split_gate},
     {.name = "ffn_up_exps.weight",
      .shape = {d_model, d_ff, n_experts},
      .slot = &Layer::up,
@@ -272,7 +310,7 @@ const TensorRow<Layer> kLayerTensors[] = {
     {.name = "ffn_gate_exps.bias",
      .shape = {d_ff, n_experts, one},
      .slot = BiasOf<Layer, ExpertStack>{&Layer::gate},
-     .part = Part::split_gate_up,
+     .part = Part::split_gate,
      .presence = optional},
     {.name = "ffn_up_exps.bias",
      .shape = {d_ff, n_experts, one},
@@ -292,7 +330,7 @@ const TensorRow<Layer> kLayerTensors[] = {
     {.name = "ffn_gate.weight",
      .shape = {d_model, d_ff_shared, one},
      .slot = &Layer::shared_gate,
-     .part = Part::dense},
+     .part = Part::dense_gate},
     {.name = "ffn_up.weight",
      .shape = {d_model, d_ff_shared, one},
      .slot = &Layer::shared_up,
@@ -304,7 +342,7 @@ const TensorRow<Layer> kLayerTensors[] = {
     {.name = "ffn_gate_shexp.weight",
      .shape = {d_model, d_ff_shared, one},
      .slot = &Layer::shared_gate,
-     .part = Part::shared},
+     .part = Part::shared_gate},
     {.name = "ffn_up_shexp.weight",
      .shape = {d_model, d_ff_shared, one},
      .slot = &Layer::shared_up,
@@ -321,6 +359,12 @@ const TensorRow<Layer> kLayerTensors[] = {
 };
 
 }  // namespace
+
+std::string block_name(const ModelConfig& config, int32_t layer) {
+  if (!config.has_encoder()) return "blk." + std::to_string(layer);
+  if (layer < config.n_encoder_layers) return "enc.blk." + std::to_string(layer);
+  return "dec.blk." + std::to_string(layer - config.n_encoder_layers);
+}
 
 std::span<const TensorRow<ModelWeights>> model_tensors() noexcept { return kModelTensors; }
 std::span<const TensorRow<LayerTensors>> layer_tensors() noexcept { return kLayerTensors; }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -38,6 +39,7 @@ enum class Dim : uint8_t {
   d_ff,
   d_ff_twice,  // gate and up in one tensor
   d_ff_shared,
+  n_buckets,  // of distances
   n_experts
 };
 inline constexpr size_t kDims = static_cast<size_t>(Dim::n_experts) + 1;
@@ -47,8 +49,11 @@ enum class Part : uint8_t {
   always,
   output_norm,
   token_embd_norm,  // the same norm under another name
+  two_stacks,       // one norm behind an encoder, one behind a decoder
   layer_norm,       // the additions of norms of this kind
   attention,        // of either kind
+  position_bias,
+  source,  // attention to what an encoder made of it
   sinks,
   short_convolution,
   delta_net,    // and of it:
@@ -63,6 +68,8 @@ enum class Part : uint8_t {
   fused_latent_kv,  //   or in one
   head_qk_norm,
   row_qk_norm,
+  attn_output,
+  attn_o,  // the same matrix under another name
   ffn_norm,
   post_attention_norm,  // the same norm under another name
   attn_output_norm,     // and under a third
@@ -71,9 +78,12 @@ enum class Part : uint8_t {
   expert_tensors,  //   each in tensors of its own, or all in one:
   expert_stacks,
   split_gate_up,
+  split_gate,  // of the two, where experts have a gate
   fused_gate_up,
   dense,  // the shared expert under a dense layer's names
-  shared  // the shared expert beside routed ones
+  dense_gate,
+  shared,  // the shared expert beside routed ones
+  shared_gate
 };
 
 enum class Presence : uint8_t { required, optional };
@@ -105,12 +115,16 @@ using Slot =
 
 template <class Owner>
 struct TensorRow {
-  std::string_view name;  // in a layer: behind "blk.N."; '*' is an expert's number, one tensor each
+  // In a layer: behind block_name(); '*' is an expert's number, one tensor each.
+  std::string_view name;
   std::array<Dim, 3> shape = {Dim::one, Dim::one, Dim::one};  // ggml order: the input width first
   Slot<Owner> slot;
   Part part = Part::always;
   Presence presence = Presence::required;
 };
+
+// What a layer's tensors are named behind: "blk.3", or "enc.blk.3", "dec.blk.3" in two stacks.
+std::string block_name(const ModelConfig& config, int32_t layer);
 
 std::span<const TensorRow<ModelWeights>> model_tensors() noexcept;
 std::span<const TensorRow<LayerTensors>> layer_tensors() noexcept;

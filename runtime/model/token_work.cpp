@@ -32,6 +32,12 @@ Work latent_work(const LayerConfig& config, const LayerWeights& layer) noexcept 
          heads_work(layer.v_b, config);
 }
 
+// Its keys and values are computed when the source is encoded.
+Work source_work(const LayerWeights& layer, int64_t d_model) noexcept {
+  return norm_work(layer.source_norm, d_model) + linear_work(layer.source_q) +
+         linear_work(layer.source_output);
+}
+
 // With the state, which is read and written.
 Work carrying_work(const LayerConfig& config, const LayerWeights& layer) noexcept {
   if (!config.carries_state()) return {};
@@ -84,29 +90,33 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
                      size_t cache_element_bytes) noexcept {
   TokenWork work;
   work.body.bytes = quant::row_bytes(weights.token_embd.format, weights.token_embd.n_cols);
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
+  for (auto i = static_cast<size_t>(config.decoder().first); i < weights.layers.size(); ++i) {
     const LayerConfig& layer = config.layers[i];
     const LayerWeights& tensors = weights.layers[i];
     work.body = work.body + norm_work(tensors.attn_norm, config.d_model) +
-                attention_work(layer, tensors) + norm_work(tensors.ffn_norm, config.d_model) +
+                attention_work(layer, tensors) + source_work(tensors, config.d_model) +
+                norm_work(tensors.ffn_norm, config.d_model) +
                 ffn_work(layer, tensors, config.d_model);
     if (layer.carries_state()) continue;  // nothing is remembered of each position
     const auto cached = static_cast<uint64_t>(layer.cached_width());
     const uint64_t multiplied =
         static_cast<uint64_t>(layer.n_heads) *
         static_cast<uint64_t>(layer.d_cached_key() + layer.d_cached_value());
+    const Work remembered = {cached * cache_element_bytes, 2 * multiplied};
     Work& position = layer.is_windowed ? work.windowed_position : work.position;
-    position = position + Work{cached * cache_element_bytes, 2 * multiplied};
+    position = position + remembered;
+    if (layer.attends_source) work.source_position = work.source_position + remembered;
   }
   work.window = config.window;
   work.head = norm_work(weights.output_norm, config.d_model) + linear_work(weights.output);
   return work;
 }
 
-Work TokenWork::decode(int64_t n_positions) const noexcept {
+Work TokenWork::decode(int64_t n_positions, int64_t n_source) const noexcept {
   const auto n_windowed = window.n_visible(static_cast<int32_t>(n_positions - 1));
   return body + head + static_cast<uint64_t>(n_positions) * position +
-         static_cast<uint64_t>(n_windowed) * windowed_position;
+         static_cast<uint64_t>(n_windowed) * windowed_position +
+         static_cast<uint64_t>(n_source) * source_position;
 }
 
 uint64_t TokenWork::prefill_ops(int64_t first, int64_t n_tokens) const noexcept {

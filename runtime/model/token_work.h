@@ -21,16 +21,17 @@ struct Work {
 };
 
 struct TokenWork {
-  Work body;  // its embedding row and the weights of every layer; of experts the active ones
+  Work body;  // its embedding row and the decoder's weights; of experts the active ones
   Work head;  // from the last layer's output to logits
   // Attention over one visible position, in the layers that see every earlier one, and in those
   // that see the window.
   Work position, windowed_position;
+  Work source_position;  // attention over one position of a source, in all layers
   Window window;
 
   // One token behind which there are `n_positions` (itself included) and wants logits, with nothing
   // shared with other tokens: a step of decoding.
-  Work decode(int64_t n_positions) const noexcept;
+  Work decode(int64_t n_positions, int64_t n_source = 0) const noexcept;
   // The operations of tokens at positions [first, first + n_tokens), the last of which wants
   // logits. Bytes depend on how many tokens meet in an expert, so there are none here.
   uint64_t prefill_ops(int64_t first, int64_t n_tokens) const noexcept;

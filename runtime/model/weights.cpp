@@ -39,6 +39,7 @@ Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
   dims.set(Dim::kv_b_width, int64_t{layer.n_heads} * (layer.d_unrotated() + layer.d_value));
   dims.set(Dim::d_ff, layer.d_ff);
   dims.set(Dim::d_ff_shared, layer.d_ff_shared);
+  dims.set(Dim::n_buckets, config.relative.n_buckets);
   dims.set(Dim::n_experts, layer.router.n_experts);
   return dims;
 }
@@ -46,20 +47,24 @@ Dims layer_dims(const ModelConfig& config, const LayerConfig& layer) {
 // Which parts a layer has: by its configuration, and by the tensors that are there.
 class Parts {
  public:
-  Parts(const TensorBinder& binder, const std::string& prefix, const LayerConfig& layer,
-        NormKind norm)
-      : layer_(layer),
-        norm_(norm),
-        is_moe_(layer.is_moe()),
-        is_gqa_(layer.mixer == Mixer::gqa),
-        is_latent_(layer.mixer == Mixer::mla),
+  Parts(const TensorBinder& binder, const std::string& prefix, const ModelConfig& config,
+        int32_t index)
+      : layer_(config.layers[static_cast<size_t>(index)]),
+        norm_(config.norm),
+        is_gated_(is_gated(layer_.activation)),
+        has_position_bias_(config.relative.n_buckets > 0 &&
+                           (index == config.encoder().first || index == config.decoder().first)),
+        is_attn_o_(binder.has(prefix + "attn_o.weight")),
+        is_moe_(layer_.is_moe()),
+        is_gqa_(layer_.mixer == Mixer::gqa),
+        is_latent_(layer_.mixer == Mixer::mla),
         is_fused_latent_kv_(binder.has(prefix + "attn_kv_b.weight")),
-        is_direct_query_(binder.has(prefix + "attn_q.weight") || layer.d_query_latent == 0),
+        is_direct_query_(binder.has(prefix + "attn_q.weight") || layer_.d_query_latent == 0),
         is_fused_rates_(binder.has(prefix + "ssm_ba.weight")),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
-        has_expert_tensors_(binder.has(prefix + "ffn_down.0.weight")),
-        is_fused_gate_up_(binder.has(prefix + "ffn_gate_up_exps.weight")),
-        is_shared_(layer.shared != SharedExpert::none ||
+        has_expert_tensors_(is_gated_ && binder.has(prefix + "ffn_down.0.weight")),
+        is_fused_gate_up_(is_gated_ && binder.has(prefix + "ffn_gate_up_exps.weight")),
+        is_shared_(layer_.shared != SharedExpert::none ||
                    binder.has(prefix + "ffn_up_shexp.weight")),
         ffn_norm_(binder.has(prefix + "ffn_norm.weight")              ? Part::ffn_norm
                   : binder.has(prefix + "post_attention_norm.weight") ? Part::post_attention_norm
@@ -74,6 +79,7 @@ class Parts {
         return norm_ == NormKind::layer;
       case Part::output_norm:
       case Part::token_embd_norm:
+      case Part::two_stacks:
         return false;
       case Part::attention:
         return !layer_.carries_state();
@@ -85,6 +91,10 @@ class Parts {
         return is_delta_net() && is_fused_rates_;
       case Part::split_rates:
         return is_delta_net() && !is_fused_rates_;
+      case Part::position_bias:
+        return has_position_bias_;
+      case Part::source:
+        return layer_.attends_source;
       case Part::sinks:
         return layer_.has_sinks;
       case Part::split_qkv:
@@ -106,6 +116,10 @@ class Parts {
                layer_.qk_norm == QkNorm::head_after_rope;
       case Part::row_qk_norm:
         return layer_.qk_norm == QkNorm::row_before_rope;
+      case Part::attn_output:
+        return has(Part::attention) && !is_attn_o_;
+      case Part::attn_o:
+        return has(Part::attention) && is_attn_o_;
       case Part::ffn_norm:
       case Part::post_attention_norm:
       case Part::attn_output_norm:
@@ -120,21 +134,27 @@ class Parts {
         return is_moe_ && !has_expert_tensors_;
       case Part::split_gate_up:
         return is_moe_ && !has_expert_tensors_ && !is_fused_gate_up_;
+      case Part::split_gate:
+        return has(Part::split_gate_up) && is_gated_;
       case Part::fused_gate_up:
         return is_moe_ && !has_expert_tensors_ && is_fused_gate_up_;
       case Part::dense:
         return !is_moe_;
+      case Part::dense_gate:
+        return !is_moe_ && is_gated_;
       case Part::shared:
         return is_moe_ && is_shared_;
+      case Part::shared_gate:
+        return is_moe_ && is_shared_ && is_gated_;
     }
     return false;
   }
   // Why a tensor of an absent part cannot be ignored.
   Status refusal(Part part, const std::string& name) const {
-    const bool is_of_experts = part == Part::routed || part == Part::selection_bias ||
-                               part == Part::expert_tensors || part == Part::expert_stacks ||
-                               part == Part::split_gate_up || part == Part::fused_gate_up ||
-                               part == Part::shared;
+    const bool is_of_experts =
+        part == Part::routed || part == Part::selection_bias || part == Part::expert_tensors ||
+        part == Part::expert_stacks || part == Part::split_gate_up || part == Part::split_gate ||
+        part == Part::fused_gate_up || part == Part::shared || part == Part::shared_gate;
     if (!is_moe_ && is_of_experts)
       return Status(Cause::hyper_parameter,
                     "is there, but by its metadata (expert_count, leading_dense_block_count) this "
@@ -148,6 +168,7 @@ class Parts {
 
   const LayerConfig& layer_;
   NormKind norm_;
+  bool is_gated_, has_position_bias_, is_attn_o_;
   bool is_moe_, is_gqa_, is_latent_, is_fused_latent_kv_, is_direct_query_, is_fused_rates_,
       is_fused_qkv_, has_expert_tensors_, is_fused_gate_up_, is_shared_;
   Part ffn_norm_;  // the name that it has here
@@ -200,8 +221,8 @@ void split_fused(const LayerConfig& layer, LayerTensors& tensors) {
 
 Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, LayerConfig& layer,
                   LayerWeights& weights) {
-  const std::string prefix = "blk." + std::to_string(index) + ".";
-  const Parts parts(binder, prefix, layer, config.norm);
+  const std::string prefix = block_name(config, index) + ".";
+  const Parts parts(binder, prefix, config, index);
   Dims dims = layer_dims(config, layer);
   LayerTensors tensors;
   for (const TensorRow<LayerTensors>& row : layer_tensors()) {
@@ -254,6 +275,14 @@ Status check_rope(const ModelConfig& config, const ModelWeights& weights) {
   return check_factors(weights.rope_factors_short, n, "rope_factors_short.weight");
 }
 
+// The name that the final norm has.
+Part final_norm_of(const ModelConfig& config, const TensorBinder& binder) {
+  if (config.has_encoder()) return Part::two_stacks;
+  return !binder.has("output_norm.weight") && binder.has("token_embd_norm.weight")
+             ? Part::token_embd_norm
+             : Part::output_norm;
+}
+
 }  // namespace
 
 Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config,
@@ -261,9 +290,7 @@ Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& co
   ModelWeights weights;
   TensorBinder binder(file, memory, weights);
   Dims dims = model_dims(config);
-  const Part final_norm = !binder.has("output_norm.weight") && binder.has("token_embd_norm.weight")
-                              ? Part::token_embd_norm
-                              : Part::output_norm;
+  const Part final_norm = final_norm_of(config, binder);
   const auto has = [&](Part part) {
     return part == Part::always || part == final_norm ||
            (part == Part::layer_norm && config.norm == NormKind::layer);

@@ -43,14 +43,15 @@ struct ExpertStack {
 
   int32_t n_experts() const noexcept { return static_cast<int32_t>(places.size()); }
   size_t bytes() const noexcept { return first.bytes() * places.size(); }
-  // REQUIRES of the three: 0 <= expert < n_experts()
+  // An empty stack has matrices without data. REQUIRES of the three: 0 <= expert < n_experts()
   quant::Matrix expert(int32_t index) const noexcept {
     quant::Matrix one = first;
-    one.data = places[static_cast<size_t>(index)].data;
+    if (!places.empty()) one.data = places[static_cast<size_t>(index)].data;
     return one;
   }
   // Where the file has that expert's matrix.
   FileRange range(int32_t index) const noexcept {
+    if (places.empty()) return {};
     const Place& place = places[static_cast<size_t>(index)];
     return {place.shard, place.offset, first.bytes()};
   }
@@ -107,11 +108,18 @@ struct LayerWeights {
   HeadStack k_b_transposed;  // [d_unrotated][d_latent]
   HeadStack v_b;             // [d_value][d_latent]
 
+  // Of a stack's first layer, for all of its layers: [n_buckets][n_heads].
+  const float* position_bias = nullptr;
+
+  // Attention to an encoded source.
+  Norm source_norm;
+  Linear source_q, source_k, source_v, source_output;
+
   Norm ffn_norm;
-  const float* router = nullptr;          // [n_experts][d_model]
-  const float* router_bias = nullptr;     // [n_experts], part of the logits
-  const float* selection_bias = nullptr;  // [n_experts], of the choice alone
-  ExpertStack gate, up, down;
+  const float* router = nullptr;                      // [n_experts][d_model]
+  const float* router_bias = nullptr;                 // [n_experts], part of the logits
+  const float* selection_bias = nullptr;              // [n_experts], of the choice alone
+  ExpertStack gate, up, down;                         // gate is empty where experts have none
   quant::Matrix shared_gate, shared_up, shared_down;  // a dense layer's FFN is here
   const float* shared_router = nullptr;               // [d_model], the shared expert's own gate
 };
@@ -125,9 +133,9 @@ class TensorMemory {
 };
 
 struct ModelWeights {
-  quant::Matrix token_embd;  // [n_vocab][d_model]
-  Norm output_norm;
-  Linear output;  // [n_vocab][d_model]; token_embd where tied
+  quant::Matrix token_embd;        // [n_vocab][d_model]
+  Norm encoder_norm, output_norm;  // behind the last layer of each stack
+  Linear output;                   // [n_vocab][d_model]; token_embd where tied
   // Divisors of the rotation frequencies, [n_rot / 2].
   const float* rope_freqs = nullptr;
   const float* rope_factors_long = nullptr;

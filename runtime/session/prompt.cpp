@@ -99,4 +99,14 @@ Result<std::vector<TokenId>> encode_text(const formats::Tokenizer& tokenizer, st
   return ids;
 }
 
+Result<std::vector<TokenId>> encode_source(const formats::Tokenizer& tokenizer,
+                                           std::string_view text, formats::SpecialTokens special) {
+  Result<std::vector<TokenId>> ids = encode_text(tokenizer, text, special);
+  if (!ids) return ids;
+  const TokenId eos = tokenizer.eos();
+  const bool ends = !ids->empty() && ids->back() == eos;
+  if (tokenizer.adds_eos() && eos != formats::kNoToken && !ends) ids->push_back(eos);
+  return ids;
+}
+
 }  // namespace larder::runtime

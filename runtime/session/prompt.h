@@ -51,5 +51,9 @@ Result<std::vector<formats::TokenId>> encode_prompt(const formats::Tokenizer& to
 Result<std::vector<formats::TokenId>> encode_text(const formats::Tokenizer& tokenizer,
                                                   std::string_view text,
                                                   formats::SpecialTokens special);
+// The same for a source that an encoder reads: it ends with EOS where the tokenizer wants one.
+Result<std::vector<formats::TokenId>> encode_source(const formats::Tokenizer& tokenizer,
+                                                    std::string_view text,
+                                                    formats::SpecialTokens special);
 
 }  // namespace larder::runtime

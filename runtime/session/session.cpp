@@ -98,30 +98,23 @@ struct Session::Impl {
   std::shared_ptr<ExpertStore> experts;  // null where the file is mapped
   std::unique_ptr<Forward> forward;
   std::unique_ptr<SequenceState> state;
-  std::vector<TokenId> tokens;
+  std::vector<TokenId> tokens, source;
   std::vector<TokenRow> rows;  // of the running step
   bool has_logits = false;
   int32_t last_logits = 0;  // which of the last step's logits belong to the last token
   std::atomic<bool> is_cancelled{false};
 
   int32_t n_tokens() const noexcept { return static_cast<int32_t>(tokens.size()); }
+  Status check_tokens(std::span<const TokenId> ids) const;
+  Status check_source(std::span<const TokenId> ids) const;
   Status check_room(std::span<const TokenId> added, size_t n_kept) const;
   Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
   Status report_cancel();
 };
 
-// `n_kept` tokens stay and `added` come: do they fit, and are they tokens?
-Status Session::Impl::check_room(std::span<const TokenId> added, size_t n_kept) const {
-  if (added.empty()) return Status(Cause::invalid_argument, "there are no tokens to append");
-  const size_t needed = n_kept + added.size();
-  if (needed > static_cast<size_t>(options.n_ctx)) {
-    return Status(Cause::context_full, std::to_string(needed) +
-                                           " tokens do not fit the context of " +
-                                           std::to_string(options.n_ctx) +
-                                           "; shorten the text, or choose a larger --ctx-size");
-  }
+Status Session::Impl::check_tokens(std::span<const TokenId> ids) const {
   const int32_t n_vocab = model->config().n_vocab;
-  for (const TokenId token : added) {
+  for (const TokenId token : ids) {
     if (token < 0 || token >= n_vocab) {
       return Status(Cause::invalid_argument,
                     "the vocabulary has ids from 0 to " + std::to_string(n_vocab - 1),
@@ -129,6 +122,37 @@ Status Session::Impl::check_room(std::span<const TokenId> added, size_t n_kept) 
     }
   }
   return {};
+}
+
+Status Session::Impl::check_source(std::span<const TokenId> ids) const {
+  if (!model->config().has_encoder()) {
+    return Status(Cause::unsupported, "the model has no encoder that could read a source");
+  }
+  if (ids.empty()) return Status(Cause::invalid_argument, "a source has at least one token");
+  if (ids.size() > static_cast<size_t>(options.n_ctx)) {
+    return Status(Cause::context_full, "a source of " + std::to_string(ids.size()) +
+                                           " tokens does not fit the context of " +
+                                           std::to_string(options.n_ctx) +
+                                           "; shorten the text, or choose a larger --ctx-size");
+  }
+  return check_tokens(ids);
+}
+
+// `n_kept` tokens stay and `added` come: do they fit, and are they tokens?
+Status Session::Impl::check_room(std::span<const TokenId> added, size_t n_kept) const {
+  if (added.empty()) return Status(Cause::invalid_argument, "there are no tokens to append");
+  if (model->config().has_encoder() && source.empty()) {
+    return Status(Cause::invalid_argument,
+                  "the model has an encoder, which must read a source before there is an answer");
+  }
+  const size_t needed = n_kept + added.size();
+  if (needed > static_cast<size_t>(options.n_ctx)) {
+    return Status(Cause::context_full, std::to_string(needed) +
+                                           " tokens do not fit the context of " +
+                                           std::to_string(options.n_ctx) +
+                                           "; shorten the text, or choose a larger --ctx-size");
+  }
+  return check_tokens(added);
 }
 
 // One forward pass; the last `n_wanted` rows get logits.
@@ -213,11 +237,33 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
     impl->kernels = *kernels;
     impl->forward = std::move(*forward);
     impl->state = std::move(*state);
+    if (impl->model->config().has_encoder()) {
+      impl->source.reserve(static_cast<size_t>(resolved->n_ctx));
+      impl->rows.reserve(static_cast<size_t>(resolved->n_ctx));
+    }
     return std::unique_ptr<Session>(new Session(std::move(impl)));
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
                                             " tokens does not fit; choose a smaller --ctx-size");
   }
+}
+
+Status Session::encode(std::span<const TokenId> source, ForwardObserver* observer) {
+  Impl& impl = *impl_;
+  if (Status s = impl.check_source(source); !s.ok()) return s;
+  impl.rows.clear();
+  for (const TokenId token : source) {
+    impl.rows.push_back({token, static_cast<int32_t>(impl.rows.size()), 0, false});
+  }
+  impl.has_logits = false;
+  SequenceState* const sequences[] = {impl.state.get()};
+  if (Status s = impl.forward->encode(impl.rows, sequences, &impl.is_cancelled, observer);
+      !s.ok()) {
+    return s.cause() == Cause::cancelled ? impl.report_cancel() : s;
+  }
+  impl.source.assign(source.begin(), source.end());
+  impl.tokens.clear();
+  return {};
 }
 
 Status Session::append(std::span<const TokenId> tokens, const Progress& progress,
@@ -293,6 +339,7 @@ Status Session::append_all_logits(std::span<const TokenId> tokens,
 }
 
 const std::vector<TokenId>& Session::tokens() const noexcept { return impl_->tokens; }
+const std::vector<TokenId>& Session::source() const noexcept { return impl_->source; }
 int32_t Session::n_ctx() const noexcept { return impl_->options.n_ctx; }
 const Model& Session::model() const noexcept { return *impl_->model; }
 const SessionOptions& Session::options() const noexcept { return impl_->options; }

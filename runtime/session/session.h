@@ -21,7 +21,7 @@ inline constexpr int32_t kDefaultContext = 8192;  // at most; the model's own le
 
 struct SessionOptions {
   // behaviour
-  int32_t n_ctx = 0;   // 0: min(the model's context length, kDefaultContext)
+  int32_t n_ctx = 0;   // also of a source; 0: min(the model's context length, kDefaultContext)
   bool exact = false;  // float32 activations and cache; what references are compared with
   // performance; the answer does not depend on these
   int n_threads = 0;              // 0: the machine's cores, fewer for a small model
@@ -46,6 +46,11 @@ class Session {
   // The options with their defaults filled in. Error: `invalid_argument`.
   static Result<SessionOptions> resolve(const Model& model, const SessionOptions& options);
   ~Session();
+
+  // Of a model with an encoder: encodes, at once, the source that answers belong to, and forgets
+  // all tokens. Without a source nothing can be appended. Errors, which leave what is held:
+  // `unsupported` without an encoder, `context_full`, `cancelled`, `numeric`, `invalid_argument`.
+  Status encode(std::span<const formats::TokenId> source, ForwardObserver* observer = nullptr);
 
   // Appends tokens, in batches; afterwards logits() belongs to the last. Errors: `context_full`
   // naming the sizes and --ctx-size, `cancelled` (what was done so far stays), `numeric`,
@@ -72,6 +77,7 @@ class Session {
                            ForwardObserver* observer = nullptr);
 
   const std::vector<formats::TokenId>& tokens() const noexcept;
+  const std::vector<formats::TokenId>& source() const noexcept;
   int32_t n_ctx() const noexcept;
   const Model& model() const noexcept;
   const SessionOptions& options() const noexcept;  // with defaults filled in
