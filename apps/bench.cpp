@@ -110,6 +110,13 @@ int run_bench(const BenchOptions& options) {
   const Stopwatch watch;
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
+  if ((*model)->config().has_encoder()) {
+    return fail_model(
+        Status(Cause::unsupported,
+               "has an encoder; prefill and decode, which bench measures, are those of a decoder "
+               "alone, so nothing was measured (`larder generate` tells its own speed)")
+            .with_file((*model)->file().path()));
+  }
   runtime::SessionOptions session_options = options.session;
   if (session_options.n_ctx == 0) session_options.n_ctx = options.benchmark.n_positions();
   const auto session = open_session(*model, session_options, options.output);

@@ -137,6 +137,7 @@ FileSummary summarize(const GgufFile& file, const Result<std::shared_ptr<const M
     const runtime::ModelConfig& config = (*model)->config();
     summary.experts = expert_figures(**model, summary.n_weights);
     summary.n_layers = config.n_layers();
+    summary.n_encoder_layers = config.n_encoder_layers;
     summary.d_model = config.d_model;
     summary.context_length = config.context_length;
   }
@@ -175,6 +176,7 @@ DataValue to_data(const FileSummary& summary) {
   }
   data.dict.emplace_back("n_active_weights", number(summary.experts.n_active_weights));
   data.dict.emplace_back("n_layers", summary.n_layers);
+  data.dict.emplace_back("n_encoder_layers", summary.n_encoder_layers);
   data.dict.emplace_back("n_moe_layers", summary.experts.n_moe_layers);
   data.dict.emplace_back("n_experts", summary.experts.n_experts);
   data.dict.emplace_back("n_active", summary.experts.n_active);
@@ -202,8 +204,13 @@ std::string to_text(const FileSummary& summary) {
                 bits_per_weight(summary.tensor_bytes, summary.n_weights));
   text += line("bits/weight", bits);
   if (summary.model_status.ok()) {
-    text += line("layers",
-                 std::to_string(summary.n_layers) + ", d_model " + std::to_string(summary.d_model));
+    const int32_t n_encode = summary.n_encoder_layers;
+    text += line("layers", std::to_string(summary.n_layers) +
+                               (n_encode == 0 ? ""
+                                              : " (" + std::to_string(n_encode) + " encode, " +
+                                                    std::to_string(summary.n_layers - n_encode) +
+                                                    " decode)") +
+                               ", d_model " + std::to_string(summary.d_model));
     const ExpertFigures& experts = summary.experts;
     text += line("experts", experts.n_moe_layers == 0
                                 ? "none"

@@ -43,7 +43,7 @@ struct FileSummary {
   // Where the model can be run; else why not.
   Status model_status;
   ExpertFigures experts;
-  int32_t n_layers = 0, d_model = 0, context_length = 0;
+  int32_t n_layers = 0, n_encoder_layers = 0, d_model = 0, context_length = 0;
 };
 
 // `model`: of the same file, or why there is none.

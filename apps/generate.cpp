@@ -1,4 +1,4 @@
-// larder generate: goes on with a text, without any template.
+// larder generate: goes on with a text, without any template; behind an encoder, answers it.
 #include <unistd.h>
 
 #include <memory>
@@ -29,16 +29,38 @@ struct GenerateOptions {
   bool recognises_special = false;
 };
 
+// The text as the model reads it: the beginning of what it goes on with, or an encoder's source.
+Result<std::vector<formats::TokenId>> encode(const runtime::Model& model, const std::string& prompt,
+                                             const GenerateOptions& options) {
+  const formats::SpecialTokens special = options.recognises_special
+                                             ? formats::SpecialTokens::recognised
+                                             : formats::SpecialTokens::as_text;
+  if (model.config().has_encoder())
+    return runtime::encode_source(*model.tokenizer(), prompt, special);
+  return runtime::encode_text(*model.tokenizer(), prompt, special);
+}
+
+// Behind an encoder: the whole source, and the token that an answer begins with.
+Status read_source(runtime::Session& session, const std::vector<formats::TokenId>& ids) {
+  if (Status s = session.encode(ids); !s.ok()) return s;
+  const formats::TokenId start[] = {session.model().config().decoder_start};
+  return session.append(start);
+}
+
 // Appends the prompt, telling progress.
 Result<Timings> prefill(runtime::Session& session, const std::vector<formats::TokenId>& ids,
                         const OutputOptions& output) {
   const Terminal screen(STDERR_FILENO, output.color);
   ProgressLine progress(screen, "prompt", output.is_quiet);
   const Stopwatch watch;
-  const Status s = session.append(ids, [&progress](int32_t done, int32_t total) {
-    progress.update(done, total);
-    return true;
-  });
+  const auto append = [&] {
+    return session.append(ids, [&progress](int32_t done, int32_t total) {
+      progress.update(done, total);
+      return true;
+    });
+  };
+  const bool has_source = session.model().config().has_encoder();
+  const Status s = has_source ? read_source(session, ids) : append();
   if (!s.ok()) return s;
   Timings timings;
   timings.n_prompt = static_cast<int32_t>(ids.size());
@@ -48,10 +70,7 @@ Result<Timings> prefill(runtime::Session& session, const std::vector<formats::To
 
 int answer(const Engine& engine, const std::string& prompt, const GenerateOptions& options) {
   runtime::Session& session = *engine.session;
-  const auto ids =
-      runtime::encode_text(*session.model().tokenizer(), prompt,
-                           options.recognises_special ? formats::SpecialTokens::recognised
-                                                      : formats::SpecialTokens::as_text);
+  const auto ids = encode(session.model(), prompt, options);
   if (!ids) return fail(ids.status());
   Result<Timings> timings = prefill(session, *ids, options.output);
   if (!timings) return fail(timings.status());

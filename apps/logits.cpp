@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@ namespace {
 
 struct LogitsOptions {
   std::string model, ids, out = "-", routes;
+  std::optional<std::string> encoder_ids;
   OutputOptions output;
   runtime::SessionOptions session;
 };
@@ -61,26 +63,34 @@ std::vector<std::string> paths_of(const formats::GgufFile& model) {
 }
 
 // Before an existing output is given up for the new one.
-Status check_ids(const runtime::Session& session, const std::vector<formats::TokenId>& ids) {
+Status check_ids(const runtime::Session& session, const std::vector<formats::TokenId>& ids,
+                 const char* option) {
   const int32_t n_vocab = session.model().config().n_vocab;
-  if (ids.empty()) return Status(Cause::invalid_argument, "names no token", "--ids");
+  if (ids.empty()) return Status(Cause::invalid_argument, "names no token", option);
   for (const formats::TokenId id : ids) {
     if (id >= 0 && id < n_vocab) continue;
     return Status(Cause::invalid_argument,
                   "token id " + std::to_string(id) + " is outside the vocabulary of " +
                       std::to_string(n_vocab),
-                  "--ids");
+                  option);
   }
   if (std::cmp_less_equal(ids.size(), session.n_ctx())) return {};
   return Status(Cause::context_full,
                 std::to_string(ids.size()) + " tokens do not fit the context of " +
                     std::to_string(session.n_ctx()) + "; choose a larger --ctx-size",
-                "--ids");
+                option);
 }
 
-int write_logits(runtime::Session& session, const std::vector<formats::TokenId>& ids,
-                 const LogitsOptions& options) {
-  if (Status s = check_ids(session, ids); !s.ok()) return fail(s);
+struct Ids {
+  std::vector<formats::TokenId> own, encoder;  // the latter for a model with an encoder, only
+};
+
+int write_logits(runtime::Session& session, const Ids& all, const LogitsOptions& options) {
+  const std::vector<formats::TokenId>& ids = all.own;
+  if (Status s = check_ids(session, ids, "--ids"); !s.ok()) return fail(s);
+  if (options.encoder_ids) {
+    if (Status s = check_ids(session, all.encoder, "--encoder-ids"); !s.ok()) return fail(s);
+  }
   std::vector<std::string> in_use = paths_of(session.model().file());
   Result<Output> out = Output::open(options.out, in_use);
   if (!out) return fail(out.status());
@@ -93,6 +103,9 @@ int write_logits(runtime::Session& session, const std::vector<formats::TokenId>&
     routes_output = std::make_unique<Output>(std::move(*opened));
     routes = std::make_unique<RouteTable>(*routes_output, session.model().config().n_layers());
   }
+  if (options.encoder_ids) {
+    if (Status s = session.encode(all.encoder, routes.get()); !s.ok()) return fail(s);
+  }
   out->write(npy_header(static_cast<int64_t>(ids.size()), session.model().config().n_vocab));
   const Status computed = session.append_all_logits(
       ids, [&out](int32_t, std::span<const float> row) { write_npy_row(*out, row); }, routes.get());
@@ -103,9 +116,21 @@ int write_logits(runtime::Session& session, const std::vector<formats::TokenId>&
   return fail_unless_ok(out->finish());
 }
 
+// What the model's kind asks of the flags; empty: nothing is wrong.
+std::string misuse(const runtime::Model& model, const LogitsOptions& options) {
+  const bool has_encoder = model.config().has_encoder();
+  if (has_encoder && !options.encoder_ids)
+    return "the model has an encoder; give the tokens that it reads with --encoder-ids";
+  if (!has_encoder && options.encoder_ids)
+    return "the model has no encoder that could read --encoder-ids";
+  return {};
+}
+
 int run_logits(const LogitsOptions& options) {
   const auto ids = parse_ids(options.ids);
   if (!ids) return fail(ids.status());
+  const auto encoder_ids = parse_ids(options.encoder_ids.value_or(""));
+  if (!encoder_ids) return fail(encoder_ids.status());
   if (options.out == "-" && isatty(STDOUT_FILENO) == 1) {
     complain("logits are bytes, no text for a terminal; name a file with -o FILE");
     return kUsage;
@@ -116,9 +141,13 @@ int run_logits(const LogitsOptions& options) {
   }
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
+  if (const std::string what = misuse(**model, options); !what.empty()) {
+    complain(what);
+    return kUsage;
+  }
   const auto session = open_session(std::move(*model), options.session, options.output);
   if (!session) return fail_model(session.status());
-  return write_logits(**session, *ids, options);
+  return write_logits(**session, {*ids, *encoder_ids}, options);
 }
 
 }  // namespace
@@ -131,11 +160,18 @@ void add_logits(CLI::App& program, Run& run) {
   command.add_option("--ids", options->ids, "Token ids, separated by commas")
       ->type_name("IDS")
       ->required();
+  command
+      .add_option("--encoder-ids", options->encoder_ids,
+                  "What the encoder reads, in a model that has one; --ids then begin with the "
+                  "decoder's start token")
+      ->type_name("IDS");
   command.add_option("-o,--output", options->out, "Where the logits go (default: stdout)")
       ->type_name("FILE.npy");
   command
-      .add_option("--routes", options->routes,
-                  "The experts chosen, as CSV: token,layer,rank,expert,weight; - is stdout")
+      .add_option(
+          "--routes", options->routes,
+          "The experts chosen, as CSV: token,layer,rank,expert,weight, layers of an encoder "
+          "first; - is stdout")
       ->type_name("FILE.csv");
   add_session_options(command, options->session);
   command.add_flag("-q,--quiet", options->output.is_quiet, "Only errors on stderr");

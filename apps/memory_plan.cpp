@@ -39,8 +39,12 @@ std::string attention_text(const runtime::ModelConfig& config, const LayerConfig
     all += (slides ? ", window " : ", chunks of ") + std::to_string(config.window.width);
   }
   if (!layer.rotates) all += ", no rotation";
+  if (config.relative.n_buckets > 0)
+    all += ", biases of " + std::to_string(config.relative.n_buckets) + " distances";
+  if (layer.sees_ahead) all += ", sees ahead";
   if (layer.has_sinks) all += ", sinks";
   if (layer.gates_output) all += ", gated output";
+  if (layer.attends_source) all += "; attention to the source";
   return all;
 }
 
@@ -52,7 +56,7 @@ std::string ffn_text(const LayerConfig& layer) {
   } else {
     std::snprintf(text, sizeof text, "dense FFN of width %d", layer.d_ff_shared);
   }
-  return text;
+  return text + std::string(runtime::is_gated(layer.activation) ? "" : ", without a gate");
 }
 
 std::string describe(const runtime::ModelConfig& config, const LayerConfig& layer) {
@@ -78,19 +82,26 @@ uint64_t tensor_bytes(const formats::GgufFile& file) {
   return bytes;
 }
 
+void add_runs(MemoryPlan& plan, const runtime::ModelConfig& config, runtime::LayerRange stack,
+              const char* name) {
+  for (int32_t i = stack.first; i < stack.end; ++i) {
+    std::string description = describe(config, config.layers[static_cast<size_t>(i)]);
+    const bool continues = !plan.layers.empty() && plan.layers.back().stack == name &&
+                           plan.layers.back().description == description;
+    if (!continues)
+      plan.layers.push_back({name, i - stack.first, i - stack.first, std::move(description)});
+    plan.layers.back().last = i - stack.first;
+  }
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const runtime::Session& session) {
   const runtime::Model& model = session.model();
   MemoryPlan plan;
-  for (int32_t i = 0; i < model.config().n_layers(); ++i) {
-    std::string description =
-        describe(model.config(), model.config().layers[static_cast<size_t>(i)]);
-    if (plan.layers.empty() || plan.layers.back().description != description) {
-      plan.layers.push_back({i, i, std::move(description)});
-    }
-    plan.layers.back().last = i;
-  }
+  const runtime::ModelConfig& config = model.config();
+  if (config.has_encoder()) add_runs(plan, config, config.encoder(), "encoder");
+  add_runs(plan, config, config.decoder(), config.has_encoder() ? "decoder" : "layers");
   plan.n_ctx = session.n_ctx();
   plan.expert_bytes = routed_expert_bytes(model.weights());
   plan.other_bytes = tensor_bytes(model.file()) - plan.expert_bytes;
@@ -106,8 +117,10 @@ MemoryPlan plan_memory(const runtime::Session& session) {
 DataValue to_data(const MemoryPlan& plan) {
   DataValue layers = DataValue::make_list();
   for (const LayerRun& run : plan.layers) {
-    layers.list.push_back(DataValue::make_dict(
-        {{"first", run.first}, {"last", run.last}, {"description", run.description}}));
+    layers.list.push_back(DataValue::make_dict({{"stack", run.stack},
+                                                {"first", run.first},
+                                                {"last", run.last},
+                                                {"description", run.description}}));
   }
   const auto number = [](uint64_t value) { return DataValue(static_cast<int64_t>(value)); };
   return DataValue::make_dict({{"layers", std::move(layers)},
@@ -124,7 +137,7 @@ std::string to_text(const MemoryPlan& plan) {
   std::string text = "\n";
   char row[256];
   for (const LayerRun& run : plan.layers) {
-    std::snprintf(row, sizeof row, "layers %3d-%-3d ", run.first, run.last);
+    std::snprintf(row, sizeof row, "%s %3d-%-3d ", run.stack.c_str(), run.first, run.last);
     text += row + run.description + "\n";
   }
   text += "\nRAM for a context of " + std::to_string(plan.n_ctx) + " tokens\n";

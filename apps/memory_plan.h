@@ -10,8 +10,9 @@
 
 namespace larder::apps {
 
-// Neighbouring layers that are alike.
+// Neighbouring layers that are alike, counted in their own stack.
 struct LayerRun {
+  std::string stack;  // "layers", or "encoder", "decoder" where there are two
   int32_t first = 0, last = 0;
   std::string description;
 };
