@@ -9,6 +9,7 @@
 #include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
+#include "apps/paging_report.h"
 #include "apps/subcommands.h"
 #include "apps/timings.h"
 
@@ -26,6 +27,7 @@ struct BenchOptions {
 
 struct Subject {
   const runtime::Session& session;
+  const quant::MachineLimits& limits;  // with the session's threads and instruction set
   double load_seconds;
 };
 
@@ -52,7 +54,7 @@ std::string to_table(const Subject& subject, const Benchmark& result) {
     return print("%-8s %4d %9.2f (%7.2f - %7.2f)", name, m.n_tokens, m.median(), m.slowest(),
                  m.fastest());
   };
-  const quant::MachineLimits& limits = result.limits;
+  const quant::MachineLimits& limits = subject.limits;
   if (const Measurement& m = result.prefill; m.is_measured()) {
     text += row("prefill", m) + print(" %8s %8.1f  %.0f %% of int8\n", "", m.ops_per_s() / 1e9,
                                       100 * m.ops_per_s() / limits.int8_ops_per_s);
@@ -62,6 +64,11 @@ std::string to_table(const Subject& subject, const Benchmark& result) {
     text += row("decode", m) + print(" %8.2f %8.1f  %.0f %% of reading%s\n", m.bytes_per_s() / 1e9,
                                      m.ops_per_s() / 1e9, 100 * share,
                                      share > 1 ? ": it stays in the cache" : "");
+  }
+  for (const Measurement* m : {&result.prefill, &result.decode}) {
+    if (m->is_measured() && m->experts)
+      text += print("%-8s ", m == &result.decode ? "decode" : "prefill") +
+              paging_line(*m->experts, m->total_seconds()) + "\n";
   }
   return text + print("%-43s %8.2f %8.1f  measured just now\n", "limits",
                       limits.read_bytes_per_s / 1e9, limits.int8_ops_per_s / 1e9);
@@ -79,6 +86,7 @@ DataValue to_data(const Measurement& m, const quant::MachineLimits& limits) {
        {"seconds", std::move(seconds)},
        {"ops_per_s", m.ops_per_s()},
        {"bytes_per_s", knows_bytes ? DataValue(m.bytes_per_s()) : DataValue()},
+       {"experts", m.experts ? apps::to_data(*m.experts, m.total_seconds()) : DataValue()},
        {"share_of_int8_ops", m.ops_per_s() / limits.int8_ops_per_s},
        {"share_of_read_bytes",
         knows_bytes ? DataValue(m.bytes_per_s() / limits.read_bytes_per_s) : DataValue()}});
@@ -99,10 +107,12 @@ std::string to_json_line(const Subject& subject, const BenchmarkOptions& options
               {"depth", static_cast<int64_t>(options.depth)},
               {"load_s", subject.load_seconds},
               {"peak_memory_bytes", static_cast<int64_t>(result.peak_memory_bytes)},
-              {"limits", DataValue::make_dict({{"read_bytes_per_s", result.limits.read_bytes_per_s},
-                                               {"int8_ops_per_s", result.limits.int8_ops_per_s}})},
-              {"prefill", to_data(result.prefill, result.limits)},
-              {"decode", to_data(result.decode, result.limits)}})) +
+              {"ram_bytes", static_cast<int64_t>(subject.session.ram().total_bytes())},
+              {"limits",
+               DataValue::make_dict({{"read_bytes_per_s", subject.limits.read_bytes_per_s},
+                                     {"int8_ops_per_s", subject.limits.int8_ops_per_s}})},
+              {"prefill", to_data(result.prefill, subject.limits)},
+              {"decode", to_data(result.decode, subject.limits)}})) +
          "\n";
 }
 
@@ -119,13 +129,25 @@ int run_bench(const BenchOptions& options) {
   }
   runtime::SessionOptions session_options = options.session;
   if (session_options.n_ctx == 0) session_options.n_ctx = options.benchmark.n_positions();
-  const auto session = open_session(*model, session_options, options.output);
+  const auto resolved = runtime::Session::resolve(**model, session_options);
+  if (!resolved) return fail(resolved.status());
+  const auto plan = runtime::Session::plan(**model, *resolved);
+  if (!plan) return fail(plan.status());
+  // Inside a budget there is no room for it later.
+  Result<quant::MachineLimits> limits = quant::MachineLimits();
+  const double before_limits = watch.seconds();
+  if (plan->is_paged) limits = measure_limits(*resolved, plan->limit_bytes / 4);
+  if (!limits) return fail(limits.status());
+  const double after_limits = watch.seconds();
+  const auto session = open_session(*model, *resolved, options.output);
   if (!session) return fail(session.status());
-  const double load_seconds = watch.seconds();
+  const double load_seconds = watch.seconds() - (after_limits - before_limits);
 
   const auto result = run_benchmark(**session, options.benchmark);
   if (!result) return fail(result.status());
-  const Subject subject = {**session, load_seconds};
+  if (!plan->is_paged) limits = measure_limits(*resolved, SIZE_MAX);
+  if (!limits) return fail(limits.status());
+  const Subject subject = {**session, *limits, load_seconds};
   Output output = Output::standard();
   output.write(options.output.is_json ? to_json_line(subject, options.benchmark, *result)
                                       : to_table(subject, *result));

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <span>
 
 #include "apps/timings.h"
@@ -18,8 +20,8 @@ using formats::TokenId;
 // Several times the largest last-level caches of desktop processors (96 MiB).
 constexpr size_t kProbeBytes = size_t{512} << 20;
 
-// Tokens from all over the vocabulary, the same ones in every run. Their text means nothing, so
-// that no repetition is easier than another.
+// Tokens from all over the vocabulary, the same ones in every run of the program. Their text means
+// nothing, so that no repetition is easier than another.
 std::vector<TokenId> spread_tokens(int32_t n, int32_t n_vocab) {
   std::vector<TokenId> tokens(static_cast<size_t>(n));
   uint64_t state = 1;
@@ -37,17 +39,25 @@ Status go_back_to(runtime::Session& session, std::span<const TokenId> tokens) {
   return n_left == tokens.size() ? Status() : session.append(tokens.subspan(n_left));
 }
 
-// Runs once unmeasured, then `repetitions` times, each behind `before`.
+// Runs once unmeasured, then `repetitions` times, each behind `before`, and each with tokens of its
+// own: the experts of the same ones would be at hand.
 template <class F>
 Status measure(runtime::Session& session, const BenchmarkOptions& options,
                std::span<const TokenId> before, Measurement& result, F&& run) {
   if (result.n_tokens == 0) return {};
-  for (int i = -1; i < options.repetitions; ++i) {
+  const auto n = static_cast<size_t>(result.n_tokens);
+  const std::vector<TokenId> tokens =
+      spread_tokens((options.repetitions + 1) * result.n_tokens, session.model().config().n_vocab);
+  std::optional<runtime::ExpertStatistics> unmeasured;
+  for (int i = 0; i <= options.repetitions; ++i) {
     if (Status s = go_back_to(session, before); !s.ok()) return s;
+    if (i == 1) unmeasured = session.expert_statistics();
     const Stopwatch watch;
-    if (Status s = run(); !s.ok()) return s;
-    if (i >= 0) result.seconds.push_back(watch.seconds());
+    if (Status s = run(std::span(tokens).subspan(static_cast<size_t>(i) * n, n)); !s.ok()) return s;
+    if (i > 0) result.seconds.push_back(watch.seconds());
   }
+  result.experts = session.expert_statistics();
+  if (result.experts) result.experts->counters -= unmeasured->counters;
   std::sort(result.seconds.begin(), result.seconds.end());
   return {};
 }
@@ -69,18 +79,25 @@ struct Free {
   void operator()(void* memory) const noexcept { std::free(memory); }
 };
 
-Result<quant::MachineLimits> machine_limits(const runtime::Session& session) {
-  const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, kProbeBytes));
+}  // namespace
+
+Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
+                                            size_t most_bytes) {
+  const size_t bytes = std::min(kProbeBytes, most_bytes / 64 * 64);
+  const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, bytes));
   if (memory == nullptr) {
     return Status(Cause::out_of_memory, "no 512 MiB to measure the memory's speed with");
   }
-  quant::Parallel parallel(session.options().n_threads);
-  return quant::measure_machine_limits(
-      parallel, *quant::find_kernels(session.isa()),
-      std::span(static_cast<std::byte*>(memory.get()), kProbeBytes));
+  quant::Parallel parallel(options.n_threads);
+  const quant::KernelSet* const kernels =
+      options.isa.empty() ? &quant::best_kernels() : quant::find_kernels(options.isa);
+  return quant::measure_machine_limits(parallel, *kernels,
+                                       std::span(static_cast<std::byte*>(memory.get()), bytes));
 }
 
-}  // namespace
+double Measurement::total_seconds() const noexcept {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+}
 
 double Measurement::median_seconds() const noexcept {
   const size_t half = seconds.size() / 2;
@@ -91,9 +108,7 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
   const runtime::Model& model = session.model();
   const runtime::TokenWork work = runtime::token_work(
       model.config(), model.weights(), session.options().exact ? sizeof(float) : sizeof(uint16_t));
-  const std::vector<TokenId> tokens = spread_tokens(options.n_positions(), model.config().n_vocab);
-  const auto before = std::span(tokens).first(static_cast<size_t>(options.depth));
-  const std::span<const TokenId> next = std::span(tokens).subspan(before.size());
+  const std::vector<TokenId> before = spread_tokens(options.depth, model.config().n_vocab);
 
   Benchmark result;
   session.truncate(0);
@@ -101,9 +116,8 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
 
   result.prefill.n_tokens = options.n_prompt;
   result.prefill.ops = work.prefill_ops(options.depth, options.n_prompt);
-  Status status = measure(session, options, before, result.prefill, [&] {
-    return session.append(next.first(static_cast<size_t>(options.n_prompt)));
-  });
+  Status status = measure(session, options, before, result.prefill,
+                          [&](std::span<const TokenId> next) { return session.append(next); });
   if (!status.ok()) return status;
 
   result.decode.n_tokens = options.n_predict;
@@ -112,18 +126,15 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
     result.decode.ops += step.ops;
     result.decode.bytes += step.bytes;
   }
-  status = measure(session, options, before, result.decode, [&] {
-    for (int32_t i = 0; i < options.n_predict; ++i) {
-      if (Status s = session.append(next.subspan(static_cast<size_t>(i), 1)); !s.ok()) return s;
+  status = measure(session, options, before, result.decode, [&](std::span<const TokenId> next) {
+    for (const TokenId& token : next) {
+      if (Status s = session.append({&token, 1}); !s.ok()) return s;
     }
     return Status();
   });
   if (!status.ok()) return status;
 
   result.peak_memory_bytes = peak_memory_bytes();
-  Result<quant::MachineLimits> limits = machine_limits(session);
-  if (!limits) return limits.status();
-  result.limits = *limits;
   return result;
 }
 

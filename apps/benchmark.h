@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/status.h"
@@ -27,11 +28,14 @@ struct Measurement {
   std::vector<double> seconds;  // ascending, one a repetition
   uint64_t ops = 0;             // of one repetition
   uint64_t bytes = 0;           // likewise; 0 where it depends on the routing
+  // Of all repetitions; none where the file is mapped.
+  std::optional<runtime::ExpertStatistics> experts;
 
   bool is_measured() const noexcept { return !seconds.empty(); }
   double median_seconds() const noexcept;                                 // REQUIRES: is_measured()
   double median() const noexcept { return n_tokens / median_seconds(); }  // tokens a second
   double slowest() const noexcept { return n_tokens / seconds.back(); }
+  double total_seconds() const noexcept;
   double fastest() const noexcept { return n_tokens / seconds.front(); }
   double ops_per_s() const noexcept { return static_cast<double>(ops) / median_seconds(); }
   double bytes_per_s() const noexcept { return static_cast<double>(bytes) / median_seconds(); }
@@ -39,9 +43,12 @@ struct Measurement {
 
 struct Benchmark {
   Measurement prefill, decode;
-  quant::MachineLimits limits;     // with the session's threads and instruction set
-  uint64_t peak_memory_bytes = 0;  // before the limits were measured; the mapped file included
+  uint64_t peak_memory_bytes = 0;  // the mapped file included
 };
+
+// Takes memory: `most_bytes`, and never more than measuring needs.
+Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
+                                            size_t most_bytes);
 
 // REQUIRES: session.n_ctx() >= options.n_positions(), repetitions >= 1
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options);

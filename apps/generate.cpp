@@ -9,6 +9,7 @@
 #include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
+#include "apps/paging_report.h"
 #include "apps/subcommands.h"
 #include "apps/timings.h"
 #include "runtime/session/prompt.h"
@@ -91,6 +92,10 @@ int answer(const Engine& engine, const std::string& prompt, const GenerateOption
     DataValue object = DataValue::make_dict({{"text", generated->text}});
     add_origin(object, session.model().file().path(), engine.sampler.seed);
     add_ending(object, generated->tokens, generated->reason, *timings);
+    if (const auto statistics = session.expert_statistics()) {
+      object.dict.emplace_back(
+          "experts", to_data(*statistics, timings->prompt_seconds + timings->predicted_seconds));
+    }
     output.write(to_json(object) + "\n");
   } else if (out.is_terminal()) {
     printer.finish();

@@ -78,11 +78,10 @@ int run_inspect(const InspectOptions& options) {
     text += tensor_lines(**file);
   }
   if (options.shows_plan && model) {
-    const auto session = runtime::Session::create(*model, options.session);
-    if (!session) return fail_model(session.status());
-    const MemoryPlan plan = plan_memory(**session);
-    data.dict.emplace_back("plan", to_data(plan));
-    text += to_text(plan);
+    const auto plan = plan_memory(**model, options.session);
+    if (!plan) return fail_model(plan.status());
+    data.dict.emplace_back("plan", to_data(*plan));
+    text += to_text(*plan);
   }
   Output output = Output::standard();
   output.write(options.is_json ? to_json(data) + "\n" : text);

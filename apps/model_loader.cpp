@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/exit_code.h"
+#include "apps/paging_report.h"
 #include "apps/signals.h"
 #include "apps/terminal.h"
 #include "runtime/experts/available_memory.h"
@@ -71,32 +72,17 @@ Result<std::unique_ptr<runtime::Session>> load(std::shared_ptr<const runtime::Mo
       });
 }
 
-// "1.3 of 4.1 GiB of experts in memory, ..." where not all of them are.
 void tell_paging(const runtime::Session& session) {
   const auto statistics = session.expert_statistics();
   if (!statistics) return;
   const runtime::ExpertStoreFacts& facts = statistics->facts;
-  const auto gib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
   const runtime::RamBudget& ram = session.ram();
-  std::string disk;
-  if (facts.probe_bytes_per_s > 0) {
-    char text[48];
-    std::snprintf(text, sizeof text, ", disk %.2f GB/s", facts.probe_bytes_per_s / 1e9);
-    disk = text;
-  }
-  std::fprintf(
-      stderr,
-      "larder: RAM %.2f GiB: %.2f resident, %.2f of %.2f GiB of experts (%.0f %%), the rest "
-      "paged%s, %d lanes of %s\n",
-      gib(ram.total_bytes()), gib(ram.total_bytes() - ram.expert_bytes), gib(facts.slab_bytes),
-      gib(facts.all_bytes), 100 * facts.cached_share(), disk.c_str(), facts.n_lanes,
-      facts.reader.c_str());
+  complain(paging_text(facts, ram));
   if (!facts.note.empty()) complain("warning: " + facts.note);
   if (facts.slab_bytes < facts.cycle_bytes) {
-    complain(
-        "warning: the experts of one token do not fit; --ram " +
-        std::to_string((ram.total_bytes() + facts.cycle_bytes - facts.slab_bytes) / (1 << 20) + 1) +
-        "M or more is faster");
+    const uint64_t enough = ram.total_bytes() + facts.cycle_bytes - facts.slab_bytes;
+    complain("warning: the experts of one token do not fit at once; it is faster from --ram " +
+             std::to_string((enough >> 20) + 1) + "M on");
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/exit_code.h"
+#include "apps/paging_report.h"
 #include "apps/template_flags.h"
 #include "apps/terminal.h"
 #include "apps/transcript.h"
@@ -148,6 +149,10 @@ Next stats(Conversation& conversation, std::string_view) {
                static_cast<double>(session.bytes()) / (1 << 20));
   std::fprintf(stderr, "%s, %d threads%s\n", session.isa(), session.options().n_threads,
                session.options().exact ? ", float32 activations" : "");
+  if (const auto statistics = session.expert_statistics()) {
+    std::fprintf(stderr, "%s\n%s\n", paging_text(statistics->facts, session.ram()).c_str(),
+                 paging_line(*statistics, 0).c_str());
+  }
   if (const auto& timings = conversation.last_timings()) {
     std::fprintf(stderr, "last answer: %d prompt tokens (%d more were held), %d tokens  %s\n",
                  timings->n_prompt, timings->n_cached, timings->n_predicted,

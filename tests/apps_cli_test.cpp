@@ -262,7 +262,8 @@ TEST_CASE("inspect: the bundled model's figures, for people and for programs") {
   CHECK(plan["expert_bytes"] == object["expert_bytes"]);
   CHECK(plan["total_bytes"].get<int64_t>() ==
         plan["expert_bytes"].get<int64_t>() + plan["other_weight_bytes"].get<int64_t>() +
-            plan["cache_bytes"].get<int64_t>() + plan["buffer_bytes"].get<int64_t>());
+            plan["cache_bytes"].get<int64_t>() + plan["buffer_bytes"].get<int64_t>() +
+            plan["program_bytes"].get<int64_t>());
   // Two kv heads of 64, keys and values, six layers, f16.
   CHECK(plan["cache_bytes"].get<int64_t>() >= 1024 * 2 * 64 * 2 * 6 * 2);
 }

@@ -88,6 +88,12 @@ MappedFile::~MappedFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+void MappedFile::leave(uint64_t n_bytes) const noexcept {
+  ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+  ::posix_fadvise(descriptor_, 0, static_cast<off_t>(std::min<uint64_t>(n_bytes, size_)),
+                  POSIX_FADV_DONTNEED);
+}
+
 Status MappedFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   if (offset > uint64_t{INT64_MAX} - out.size()) {
     return Status(Cause::truncated, "no file has bytes at this offset", {}, offset)

@@ -33,6 +33,10 @@ class MappedFile {
   int descriptor() const noexcept { return descriptor_; }
   const FileIdentity& identity() const noexcept { return identity_; }
 
+  // For whoever will not touch the mapping any more: memory gives back its pages, and the page
+  // cache the file's first n_bytes, those that were read of it.
+  void leave(uint64_t n_bytes) const noexcept;
+
   // Reads without touching the mapping. EINTR and short reads are continued; EOF is `truncated`.
   Status read_at(uint64_t offset, std::span<std::byte> out) const;
 

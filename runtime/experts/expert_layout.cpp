@@ -104,8 +104,14 @@ uint64_t ExpertLayout::cycle_bytes() const noexcept {
   return bytes;
 }
 
-uint64_t ExpertLayout::mean_read_bytes() const noexcept {
-  return is_empty() ? 0 : all_bytes() / static_cast<uint64_t>(n_experts()) / 3;
+uint64_t ExpertLayout::file_bytes() const noexcept {
+  uint64_t bytes = 0;
+  for (const Layer& layer : layers_) {
+    if (layer.pool < 0) continue;
+    const LayerWeights& w = *layer.weights;
+    bytes += w.gate.bytes() + w.up.bytes() + w.down.bytes();
+  }
+  return bytes;
 }
 
 uint64_t ExpertLayout::floor_bytes() const noexcept {

@@ -39,8 +39,8 @@ class ExpertLayout {
 
   int64_t n_experts() const noexcept;     // of all layers
   uint64_t all_bytes() const noexcept;    // a slab with a slot for each
+  uint64_t file_bytes() const noexcept;   // what they take in the file
   uint64_t cycle_bytes() const noexcept;  // what one token uses
-  uint64_t mean_read_bytes() const noexcept;
   // The least slab: a token's experts of any one layer fit at once.
   uint64_t floor_bytes() const noexcept;
   // Slots of each pool in a slab of this size, in proportion to the pools' experts.

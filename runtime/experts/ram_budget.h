@@ -19,8 +19,9 @@ struct RamNeeds {
     return program_bytes + dense_bytes + cache_bytes + buffer_bytes;
   }
 
-  uint64_t all_expert_bytes = 0;  // 0: the model has no routed experts
+  uint64_t all_expert_bytes = 0;  // as the file has them; 0: the model has no routed experts
   uint64_t least_slab_bytes = 0;  // what one layer of one token needs
+  uint64_t cycle_bytes = 0;       // what all layers of one token use
   // Of a store with this slab, beside the slab.
   std::function<uint64_t(uint64_t slab_bytes)> table_bytes;
 };

@@ -16,10 +16,10 @@ constexpr uint64_t kProgramBytes = uint64_t{40} << 20;
 constexpr uint64_t kHeaderShare = 8;  // of the header's bytes, in tables of tokens and merges
 constexpr uint64_t kThreadBytes = 64 << 10;
 
-uint64_t header_bytes(const formats::GgufFile& file) {
+uint64_t header_bytes(const formats::GgufFile& file, int shard) {
   uint64_t bytes = file.size_bytes();
   for (const formats::GgufTensor& tensor : file.tensors())
-    if (tensor.shard == 0) bytes = std::min(bytes, tensor.file_offset);
+    if (tensor.shard == shard) bytes = std::min(bytes, tensor.file_offset);
   return bytes;
 }
 
@@ -28,13 +28,14 @@ uint64_t add(uint64_t a, uint64_t b) noexcept { return a > UINT64_MAX - b ? UINT
 RamNeeds needs_of(const Model& model, const ResidenceOptions& options,
                   const std::shared_ptr<const ExpertLayout>& layout) {
   RamNeeds needs;
-  needs.program_bytes = kProgramBytes + kHeaderShare * header_bytes(model.file()) +
+  needs.program_bytes = kProgramBytes + kHeaderShare * header_bytes(model.file(), 0) +
                         static_cast<uint64_t>(options.forward.n_threads) * kThreadBytes;
   needs.dense_bytes = DenseWeights::bytes_for(model.weights().dense);
   needs.cache_bytes = SequenceState::bytes_for(model.config(), options.n_ctx, options.cache);
   needs.buffer_bytes = Forward::bytes_for(model, options.forward);
   if (layout->is_empty()) return needs;
-  needs.all_expert_bytes = layout->all_bytes();
+  needs.all_expert_bytes = layout->file_bytes();
+  needs.cycle_bytes = layout->cycle_bytes();
   needs.least_slab_bytes = layout->floor_bytes();
   needs.table_bytes = [layout](uint64_t slab_bytes) {
     return paged_store_table_bytes(*layout, slab_bytes);
@@ -76,6 +77,9 @@ Result<Residence> take_residence(std::shared_ptr<const Model> model, const RamBu
   auto moved = Model::over(*residence.model, std::move(*dense));
   if (!moved) return moved.status();
   residence.model = std::move(*moved);
+  // Tables were made of mapped pages; nothing is from here on.
+  const formats::GgufFile& file = residence.model->file();
+  for (int i = 0; i < file.n_shards(); ++i) file.shard(i)->leave(header_bytes(file, i));
   auto store = make_paged_expert_store(*residence.model, {.slab_bytes = budget.expert_bytes});
   if (!store) return store.status();
   residence.experts = std::move(*store);
