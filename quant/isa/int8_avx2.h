@@ -147,6 +147,7 @@ struct Avx2Int8 : Avx2 {
     return shift_right<16>(pairs) | (pairs & Ints::broadcast(static_cast<int32_t>(0xffff0000)));
   }
 
+  static constexpr bool kUnpacksInStep = false;
   // 2 products of at most max_quant * 127 a step (128 * 127 where quants are kept signed).
   template <int max_quant>
   static constexpr int steps_exact() {
