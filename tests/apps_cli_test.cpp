@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/larder_program.h"
@@ -266,6 +267,26 @@ TEST_CASE("inspect: the bundled model's figures, for people and for programs") {
             plan["program_bytes"].get<int64_t>());
   // Two kv heads of 64, keys and values, six layers, f16.
   CHECK(plan["cache_bytes"].get<int64_t>() >= 1024 * 2 * 64 * 2 * 6 * 2);
+}
+
+TEST_CASE("inspect: layers that carry a state, and what their states take") {
+  for (const auto& [name, mixer] : {std::pair("lfm2moe", "gated convolution of 3 taps"),
+                                    std::pair("qwen3next", "gated delta net, 4 heads of 16/16")}) {
+    const std::string path = kShared + "/goldens/" + name + "/model.gguf";
+    if (!std::filesystem::exists(path)) {
+      MESSAGE("skipped: no ", path);
+      return;
+    }
+    CHECK(has(larder_run({"inspect", path, "--plan"}).out, mixer));
+    const auto plan_of = [&](const char* n_ctx) {
+      return json::parse(
+          larder_run({"inspect", path, "--json", "--plan", "-c", n_ctx}).out)["plan"];
+    };
+    const json small = plan_of("64"), large = plan_of("512");
+    CHECK(small["carried_state_bytes"].get<int64_t>() > 0);
+    CHECK(small["carried_state_bytes"] == large["carried_state_bytes"]);
+    CHECK(8 * small["cache_bytes"].get<int64_t>() == large["cache_bytes"].get<int64_t>());
+  }
 }
 
 TEST_CASE("inspect: a file that cannot be run is told about all the same, with code 3") {

@@ -170,6 +170,39 @@ TEST_CASE("token work: latent attention reads its latent's matrices and one key 
   }
 }
 
+TEST_CASE("token work: a layer that carries a state reads and writes it, whatever came before") {
+  LayerConfig config;
+  config.mixer = Mixer::gated_delta_net;
+  config.n_heads = 4;
+  config.n_key_heads = 2;
+  config.d_key = 32;
+  config.d_value = 64;
+  config.n_taps = 4;
+  config.n_channels = 2 * 2 * 32 + 4 * 64;
+  LayerWeights layer;
+  layer.conv_input.weight = matrix(quant::Format::q8_0, 384, kModel);
+  layer.mixed_gate.weight = layer.attn_output.weight = matrix(quant::Format::q8_0, 256, kModel);
+  layer.rates.weight = layer.steps.weight = matrix(quant::Format::q8_0, 4, kModel);
+  layer.conv_taps = layer.step_bias = layer.step_scale = layer.mixed_norm = kFloats;
+
+  constexpr uint64_t kWeights = (384 + 256 + 256 + 4 + 4) * 256, kState = 4 * 32 * 64;
+  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  // The state, twice; taps and the inputs that they meet; biases, scales and the norm.
+  CHECK(work.body.bytes ==
+        q8_bytes(kModel) + q8_bytes(kWeights) + 4 * (2 * kState + 2 * 4 * 384 + 2 * 4 + 64));
+  CHECK(work.body.ops == 2 * kWeights + 7 * kState + 2 * 4 * 384);
+  CHECK(work.position.bytes == 0);
+  CHECK(work.position.ops == 0);
+
+  config.mixer = Mixer::short_convolution;
+  LayerWeights convolution;
+  convolution.conv_input.weight = matrix(quant::Format::q8_0, 3 * 384, kModel);
+  convolution.conv_taps = kFloats;
+  const TokenWork less = token_work(model_config(config), model_weights(convolution), 2);
+  CHECK(less.body.bytes == q8_bytes(kModel) + q8_bytes(3 * 384 * 256) + 4 * 2 * 4 * 384);
+  CHECK(less.position.bytes == 0);
+}
+
 TEST_CASE("token work: attention grows with what is visible") {
   const TokenWork work =
       token_work(model_config(attention_config()), model_weights(attention_weights()), 2);
