@@ -41,8 +41,9 @@ class Cutter {
     }
     streamed_bytes_ = std::clamp(n_bytes / static_cast<size_t>(kPartsPerThread * n_threads),
                                  kMinStreamedBytes, kMaxStreamedBytes);
-    panels_ = static_cast<int32_t>(
-        std::clamp<int64_t>(n_panels / (kPartsPerThread * n_threads), 1, kMaxPanels));
+    // An even number: some kernels multiply two panels at a time.
+    panels_ = 2 * static_cast<int32_t>(std::clamp<int64_t>(
+                      n_panels / (2 * kPartsPerThread * n_threads), 1, kMaxPanels / 2));
   }
 
   Grain cut(const MatmulJob& job) const noexcept {

@@ -47,11 +47,11 @@ struct MatmulKernels {
   // Unpacks up to kPanelRows rows into an int8 panel in the dot-product instruction's own layout;
   // missing rows become zeros. The layout is private to the instruction set.
   void (*pack)(const WeightRows& weights, void* panel) noexcept;
-  // out[t][r] for a packed panel of weights.n_rows (<= kPanelRows) rows; for many tokens (prefill).
-  // The same bits as gemv.
-  void (*gemm)(const void* panel, const WeightRows& weights, const ActivationRows& x,
+  // out[t][r] for packed panels, one behind the other, of weights.n_rows rows: all but the last one
+  // full; for many tokens (prefill). Cheapest with an even number of panels. The same bits as gemv.
+  void (*gemm)(const void* panels, const WeightRows& weights, const ActivationRows& x,
                const OutputRows& out) noexcept;
-  size_t (*panel_bytes)(int32_t n_cols) noexcept;
+  size_t (*panel_bytes)(int32_t n_cols) noexcept;  // a multiple of 64
 };
 
 // K or V of one sequence, layer and kv head: element (position p, d) at data[p * stride + d].

@@ -15,8 +15,7 @@ constexpr size_t kTokenPanelBytes = 2 << 20;
 constexpr int32_t kMaxDenseTokens = 128;  // beyond, dequantising is below 5 % of the products
 
 size_t panel_stride(const KernelSet& kernels, Format format, int32_t n_cols) noexcept {
-  const MatmulKernels* const matmul = kernels.matmul[static_cast<int>(format)];
-  return (matmul->panel_bytes(n_cols) + 63) / 64 * 64;
+  return kernels.matmul[static_cast<int>(format)]->panel_bytes(n_cols);
 }
 
 WeightRows weight_rows(const Matrix& matrix, int32_t first, int32_t end) noexcept {
@@ -44,22 +43,18 @@ void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const Matm
   const size_t stride = panel_stride(kernels, matrix.format, matrix.n_cols);
   const int32_t n_panels = (part.end_row - part.first_row + kPanelRows - 1) / kPanelRows;
   assert(n_panels <= kMaxPanels);
-  const auto panel_rows = [&](int32_t panel) {
-    const int32_t first = part.first_row + panel * kPanelRows;
-    return weight_rows(matrix, first, std::min(first + kPanelRows, part.end_row));
-  };
   for (int32_t p = 0; p < n_panels; ++p) {
-    matmul.pack(panel_rows(p), scratch + static_cast<size_t>(p) * stride);
+    const int32_t first = part.first_row + p * kPanelRows;
+    matmul.pack(weight_rows(matrix, first, std::min(first + kPanelRows, part.end_row)),
+                scratch + static_cast<size_t>(p) * stride);
   }
   const size_t token_bytes =
       activation_row_bytes(activation_for(matrix.format, Arithmetic::integer), matrix.n_cols);
-  const auto step = static_cast<int32_t>(std::max<size_t>(8, kTokenBlockBytes / token_bytes));
+  const auto step = static_cast<int32_t>(std::max<size_t>(64, kTokenBlockBytes / token_bytes));
   for (int32_t t = part.first_token; t < part.end_token; t += step) {
-    const ActivationRows x{job.x.rows + t, std::min(step, part.end_token - t)};
-    for (int32_t p = 0; p < n_panels; ++p) {
-      matmul.gemm(scratch + static_cast<size_t>(p) * stride, panel_rows(p), x,
-                  output_at(job.out, t, part.first_row + p * kPanelRows));
-    }
+    matmul.gemm(scratch, weight_rows(matrix, part.first_row, part.end_row),
+                {job.x.rows + t, std::min(step, part.end_token - t)},
+                output_at(job.out, t, part.first_row));
   }
 }
 

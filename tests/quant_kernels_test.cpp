@@ -19,8 +19,8 @@ using namespace larder::quant;
 namespace {
 
 constexpr int32_t kRows[] = {1, 2, 3, 15, 16, 17, 31, 33, 258};
-constexpr int32_t kTokens[] = {1, 2, 3, 5, 7, 31, 33};
-constexpr int32_t kMostRows = 258, kMostTokens = 33;
+constexpr int32_t kTokens[] = {1, 2, 3, 5, 7, 31, 65};
+constexpr int32_t kMostRows = 258, kMostTokens = 65;
 constexpr float kUntouched = -12345.5f;
 
 std::vector<const KernelSet*> supported_sets() {
@@ -95,12 +95,16 @@ Output run_gemm(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t 
                 size_t stride) {
   const MatmulKernels& kernels = *set.matmul[static_cast<int>(p.traits.format)];
   Output out(static_cast<size_t>(n_tokens) * stride, kUntouched);
-  std::vector<Line> panel(kernels.panel_bytes(p.n_cols) / sizeof(Line) + 1);
-  for (int32_t first = 0; first < n_rows; first += kPanelRows) {
-    const WeightRows rows = p.weight_rows(first, std::min(kPanelRows, n_rows - first));
-    kernels.pack(rows, panel.data());
-    kernels.gemm(panel.data(), rows, {p.rows.data(), n_tokens}, {out.data() + first, stride});
+  const auto n_panels = static_cast<size_t>((n_rows + kPanelRows - 1) / kPanelRows);
+  const size_t panel_lines = kernels.panel_bytes(p.n_cols) / sizeof(Line);
+  std::vector<Line> panels(n_panels * panel_lines);
+  for (size_t i = 0; i < n_panels; ++i) {
+    const auto first = static_cast<int32_t>(i) * kPanelRows;
+    kernels.pack(p.weight_rows(first, std::min(kPanelRows, n_rows - first)),
+                 panels.data() + i * panel_lines);
   }
+  kernels.gemm(panels.data(), p.weight_rows(0, n_rows), {p.rows.data(), n_tokens},
+               {out.data(), stride});
   return out;
 }
 

@@ -53,7 +53,7 @@ struct Avx2Int8 : Avx2 {
   using Words = quant::Words;
   using Sums = quant::Sums;
 
-  static constexpr int kTileTokens = 3;
+  static constexpr int kTilePanels = 1, kTileTokens = 3;
   static constexpr int kRowTokens = 4;
   template <int max_quant>
   static constexpr bool is_kept_signed() {
@@ -139,6 +139,36 @@ struct Avx2Int8 : Avx2 {
     transpose_8x8(ready, vectors, 2);
     transpose_8x8(ready + 8, vectors + 1, 2);
   }
+  [[gnu::always_inline]] static void load_columns(const uint8_t* const* rows, size_t offset,
+                                                  Ints* columns) {
+    const auto two_rows = [=](int r) __attribute__((always_inline)) {
+      const auto* low = reinterpret_cast<const __m128i*>(rows[r] + offset);
+      const auto* high = reinterpret_cast<const __m128i*>(rows[r + 4] + offset);
+      return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)),
+                                     _mm_loadu_si128(high), 1);
+    };
+    const auto eight_rows = [=](int r, __m256i* out) __attribute__((always_inline)) {
+      const __m256i r0 = two_rows(r), r1 = two_rows(r + 1);
+      const __m256i r2 = two_rows(r + 2), r3 = two_rows(r + 3);
+      const __m256i a = _mm256_unpacklo_epi32(r0, r1), b = _mm256_unpackhi_epi32(r0, r1);
+      const __m256i c = _mm256_unpacklo_epi32(r2, r3), d = _mm256_unpackhi_epi32(r2, r3);
+      out[0] = _mm256_unpacklo_epi64(a, c);
+      out[1] = _mm256_unpackhi_epi64(a, c);
+      out[2] = _mm256_unpacklo_epi64(b, d);
+      out[3] = _mm256_unpackhi_epi64(b, d);
+    };
+    __m256i low[4], high[4];
+    eight_rows(0, low);
+    eight_rows(8, high);
+    for (int i = 0; i < 4; ++i) columns[i] = {low[i], high[i]};
+  }
+  [[gnu::always_inline]] static Floats low_f16(Ints x) {
+    const Ints low = x & Ints::broadcast(0xffff);
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(low.low, low.high), 0xd8);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(words)),
+            _mm256_cvtph_ps(_mm256_extracti128_si256(words, 1))};
+  }
+  [[gnu::always_inline]] static Floats high_f16(Ints x) { return low_f16(shift_right<16>(x)); }
   // A scale twice, for both 16-bit partial sums of a row.
   [[gnu::always_inline]] static Ints low_scale(Ints pairs) {
     return shift_left<16>(pairs) | (pairs & Ints::broadcast(0xffff));
@@ -158,8 +188,12 @@ struct Avx2Int8 : Avx2 {
     int32_t four;
     __builtin_memcpy(&four, a, 4);
     const __m256i x = _mm256_set1_epi32(four);
-    return {_mm256_add_epi16(partial.low, multiply_pairs<max_quant>(quants.low, x)),
-            _mm256_add_epi16(partial.high, multiply_pairs<max_quant>(quants.high, x))};
+    __m256i low = _mm256_add_epi16(partial.low, multiply_pairs<max_quant>(quants.low, x));
+    __m256i high = _mm256_add_epi16(partial.high, multiply_pairs<max_quant>(quants.high, x));
+    // Left to itself, GCC 12 makes all products of a panel's step first, in memory for want of
+    // registers, and adds them up then.
+    asm volatile("" : "+x"(low), "+x"(high));
+    return {low, high};
   }
   [[gnu::always_inline]] static Ints add_partial(Ints sum, Ints partial) {
     return add_scaled(sum, partial, Ints::broadcast(0x10001));

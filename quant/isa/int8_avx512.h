@@ -50,7 +50,7 @@ struct Avx512VnniInt8 : Avx512Vnni {
   using Words = quant::Words;
   using Sums = quant::Sums;
 
-  static constexpr int kTileTokens = 8;
+  static constexpr int kTilePanels = 2, kTileTokens = 6;
   static constexpr int kRowTokens = 4;
   template <int max_quant>
   static constexpr int offset_left(int offset) {

@@ -137,7 +137,7 @@ struct ScalarInt8 : Scalar {
   using Words = scalar::Words;
   using Sums = scalar::Sums;
 
-  static constexpr int kTileTokens = 2;  // of the panel kernel
+  static constexpr int kTilePanels = 1, kTileTokens = 2;  // of the panel kernel
   static constexpr int kRowTokens = 1;   // of the row kernel
   template <int max_quant>
   static constexpr int offset_left(int offset) {

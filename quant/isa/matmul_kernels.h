@@ -12,14 +12,14 @@
 #include "quant/isa/dot_q6_k.h"
 #include "quant/isa/dot_q8_0.h"
 #include "quant/isa/gemv.h"
-#include "quant/isa/panel.h"
+#include "quant/isa/panel_gemm.h"
 
 namespace larder::quant {
 
 template <class Isa, template <class> class Dot>
 struct FormatKernels {
   static constexpr MatmulKernels kKernels = {&Gemv<Isa, Dot<Isa>>::run, &Panel<Isa, Dot<Isa>>::pack,
-                                             &Panel<Isa, Dot<Isa>>::gemm,
+                                             &PanelGemm<Isa, Dot<Isa>>::run,
                                              &Panel<Isa, Dot<Isa>>::bytes};
 };
 

@@ -1,7 +1,5 @@
-// Matrix times many vectors: 16 rows of weights are unpacked once, transposed so that a vector of
-// 64 bytes holds 4 consecutive k of each row, and multiplied with kTileTokens tokens at a time.
-// A step is one load of weights and, a token, one broadcast load and one multiplication; the float
-// sums of 16 rows stay in one vector a token over the whole of K.
+// 16 rows of weights, unpacked once for many tokens and transposed so that a vector of 64 bytes
+// holds 4 consecutive k of each row (panel_gemm.h multiplies them).
 #pragma once
 
 #include "quant/isa/dot.h"
@@ -97,10 +95,6 @@ struct Panel {
   static constexpr int kBlock = kIsSuperBlock ? 256 : 32;
   static constexpr int kOffset = Isa::template offset_left<Dot::kMaxQuant>(Dot::kOffset);
   static constexpr bool kKeepsChunks = keeps_chunks<Isa, Dot>();
-  static constexpr int kGroup = [] {  // steps that share a scale
-    if constexpr (kIsSuperBlock) return Dot::kScaleGroup / 4;
-    return kBlock / 4;
-  }();
   using Packed = PanelBlock<Dot, quant_vectors<Isa, Dot>()>;
 
   static size_t bytes(int32_t n_cols) noexcept {
@@ -130,29 +124,7 @@ struct Panel {
     }
   }
 
-  static void gemm(const void* panel, const WeightRows& weights, const ActivationRows& x,
-                   const OutputRows& out) noexcept {
-    const auto* blocks = static_cast<const Packed*>(panel);
-    // Tiles of nearly equal size: 9 tokens are 4 and 5 rather than 8 and 1.
-    int32_t n_tiles = (x.n_tokens + Isa::kTileTokens - 1) / Isa::kTileTokens;
-    for (int32_t t = 0; n_tiles > 0; --n_tiles) {
-      const int32_t n_tokens = (x.n_tokens - t) / n_tiles;
-      some_tokens<Isa::kTileTokens>({blocks, weights.n_rows, weights.n_cols / kBlock, x.rows + t,
-                                     out.data + static_cast<size_t>(t) * out.stride, out.stride},
-                                    n_tokens);
-      t += n_tokens;
-    }
-  }
-
  private:
-  struct Job {
-    const Packed* blocks;
-    int32_t n_rows, n_blocks;
-    const void* const* x;
-    float* out;
-    size_t out_stride;
-  };
-
   static void store_rows(Floats x, int32_t n_rows, float* out) {
     Floats::zero().store(out);
     x.store_partial(out, n_rows);
@@ -239,133 +211,6 @@ struct Panel {
       const Ints both = Ints::load(pairs[i]);
       Isa::low_scale(both).store(out.scales[2 * i]);
       Isa::high_scale(both).store(out.scales[2 * i + 1]);
-    }
-  }
-
-  template <int32_t n_tokens>
-  static void some_tokens(const Job& job, int32_t left) {
-    if constexpr (n_tokens > 1) {
-      if (left < n_tokens) return some_tokens<n_tokens - 1>(job, left);
-    }
-    tokens<n_tokens>(job);
-  }
-
-  template <int32_t n_tokens>
-  static void tokens(const Job& job) {
-    Floats acc[n_tokens];
-    for (Floats& a : acc) a = Floats::zero();
-    for (int32_t b = 0; b < job.n_blocks; ++b) {
-      const Packed& block = job.blocks[b];
-      const Activation* x[n_tokens];
-      for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + b;
-
-      Ints sums[n_tokens];
-#pragma GCC unroll 8
-      for (int32_t t = 0; t < n_tokens; ++t)
-        sums[t] = kOffset != 0 ? offsets(block, *x[t]) : Ints::zero();
-      add_products<n_tokens>(block, x, sums);
-
-      const Floats d = Floats::load(block.d);
-#pragma GCC unroll 8
-      for (int32_t t = 0; t < n_tokens; ++t) {
-        acc[t] = fma(d * Floats::broadcast(x[t]->scale), to_float(sums[t]), acc[t]);
-      }
-      if constexpr (Dot::kHasMins) {
-        const Floats mins = Floats::load(block.negative_min);
-#pragma GCC unroll 8
-        for (int32_t t = 0; t < n_tokens; ++t) {
-          acc[t] =
-              fma(mins * Floats::broadcast(x[t]->scale), to_float(min_dots(block, *x[t])), acc[t]);
-        }
-      }
-    }
-#pragma GCC unroll 8
-    for (int32_t t = 0; t < n_tokens; ++t) {
-      acc[t].store_partial(job.out + static_cast<size_t>(t) * job.out_stride, job.n_rows);
-    }
-  }
-
-  // Sums of the products of a block, exact.
-  template <int32_t n_tokens>
-  [[gnu::always_inline]] static void add_products(const Packed& block, const Activation* const* x,
-                                                  Ints* sums) {
-    if constexpr (kKeepsChunks) {
-      for (int i = 0; i < 8; i += Dot::kChunkHolds) {
-        const ColumnChunks<Ints, Dot> chunk{block.quants[8 * i / Dot::kChunkHolds]};
-        for_each_index<Dot::kChunkHolds>([&](auto index) __attribute__((always_inline)) {
-          constexpr int place = decltype(index)::value;
-          add_steps<n_tokens, 8>(
-              block, 8 * (i + place), x, sums, [&](int k) __attribute__((always_inline)) {
-                return Dot::template quants<place>(ColumnChunks<Ints, Dot>{chunk.first + 64 * k})
-                    .lanes;
-              });
-        });
-      }
-    } else {
-      constexpr int kSteps = kBlock / 4;
-      constexpr int kExact = Isa::template steps_exact<Dot::kMaxQuant>();
-      constexpr int kRun = kExact < kGroup ? (kExact >= 4 ? 4 : kExact >= 2 ? 2 : 1) : kGroup;
-      for (int step = 0; step < kSteps; step += kRun) {
-        add_steps<n_tokens, kRun>(
-            block, step, x, sums, [&](int k) __attribute__((always_inline)) {
-              return Ints::load(reinterpret_cast<const int32_t*>(block.quants[step + k]));
-            });
-      }
-    }
-  }
-
-  // Steps that may follow each other, out of vectors of quants 0 to n_steps - 1 from `step` on.
-  template <int32_t n_tokens, int n_steps, class Quants>
-  [[gnu::always_inline]] static void add_steps(const Packed& block, int step,
-                                               const Activation* const* x, Ints* sums,
-                                               Quants quants_of) {
-    constexpr int kRun = n_steps < kGroup ? n_steps : kGroup;
-    for (int first = 0; first < n_steps; first += kRun) {
-      Ints partial[n_tokens];
-#pragma GCC unroll 8
-      for (int32_t t = 0; t < n_tokens; ++t) partial[t] = Ints::zero();
-#pragma GCC unroll 8
-      for (int i = 0; i < kRun; ++i) {
-        const Ints quants = quants_of(first + i);
-#pragma GCC unroll 8
-        for (int32_t t = 0; t < n_tokens; ++t) {
-          partial[t] = Isa::template step<Dot::kMaxQuant>(partial[t], quants,
-                                                          x[t]->q + 4 * (step + first + i));
-        }
-      }
-      if constexpr (kIsSuperBlock) {
-        const Ints scale = Ints::load(block.scales[(step + first) / kGroup]);
-#pragma GCC unroll 8
-        for (int32_t t = 0; t < n_tokens; ++t)
-          sums[t] = Isa::add_scaled(sums[t], partial[t], scale);
-      } else {
-#pragma GCC unroll 8
-        for (int32_t t = 0; t < n_tokens; ++t) sums[t] = Isa::add_partial(sums[t], partial[t]);
-      }
-    }
-  }
-
-  [[gnu::always_inline]] static Ints pair_dots(const Packed& block, const Activation& x) {
-    const int16_t* sums = Dot::kScaleGroup == 16 ? x.sums_16 : x.sums_32;
-    Ints dots = Ints::zero();
-#pragma GCC unroll 8
-    for (int i = 0; i < 256 / Dot::kScaleGroup / 2; ++i) {
-      dots = Isa::step_pairs(dots, Ints::load(block.pairs[i]), sums + 2 * i);
-    }
-    return dots;
-  }
-  [[gnu::always_inline]] static Ints offsets(const Packed& block, const Activation& x) {
-    if constexpr (kIsSuperBlock) {
-      return pair_dots(block, x);
-    } else {
-      return Ints::broadcast(-kOffset * x.sum);
-    }
-  }
-  [[gnu::always_inline]] static Ints min_dots(const Packed& block, const Activation& x) {
-    if constexpr (kIsSuperBlock) {
-      return pair_dots(block, x);
-    } else {
-      return Ints::broadcast(x.sum);
     }
   }
 };

@@ -1,6 +1,7 @@
 // Every integer kernel beside the limit that bounds it, measured in the same process on one thread:
 //   gemv   one token times a matrix far larger than the caches: GB/s, and share of the bandwidth
-//   gemm   32 tokens times packed panels, packing included: Gop/s, and share of the int8 peak
+//   gemm   8, 32 or 256 tokens times packed panels, packing included: Gop/s, and share of the int8
+//          peak
 //   panel  the same without packing
 // bench_kernels [--benchmark_filter=gemm/avx2/Q4_K ...]
 #include <benchmark/benchmark.h>
@@ -19,7 +20,9 @@ using namespace larder::quant;
 
 namespace {
 
-constexpr int32_t kCols = 2048, kTokens = 32;  // as experts of Qwen3-30B-A3B
+constexpr int32_t kCols = 2048;  // as experts of Qwen3-30B-A3B
+// 32 tokens an expert are 512 a step; 256 are those of a dense matrix.
+constexpr int32_t kTokens[] = {8, 32, 256}, kMostTokens = 256;
 constexpr size_t kMatrixBytes = size_t{256} << 20;
 constexpr int32_t kPanelMatrixRows = 768;
 
@@ -52,8 +55,8 @@ struct Matmul {
         std::memcpy(out, bytes_of(weights) + static_cast<size_t>(r % 16) * row, row);
       }
     }
-    activations = buffer(activation_row * kTokens);
-    for (size_t t = 0; t < kTokens; ++t) {
+    activations = buffer(activation_row * kMostTokens);
+    for (size_t t = 0; t < kMostTokens; ++t) {
       for (float& v : x) v = normal(random);
       uint8_t* out = bytes_of(activations) + t * activation_row;
       reference::quantize_activations(traits.activation, x.data(), kCols, out);
@@ -112,24 +115,35 @@ void bench_gemv(benchmark::State& state, const KernelSet& set, const FormatTrait
 }
 
 void bench_gemm(benchmark::State& state, const KernelSet& set, const FormatTraits& traits,
-                const Limits& limits, bool is_packing_timed) {
+                const Limits& limits, int32_t n_tokens, bool is_packing_timed) {
+  constexpr int32_t kPartRows = 4 * kPanelRows;  // packed before they are multiplied
   Matmul m(traits, kPanelMatrixRows);
   const MatmulKernels& kernels = *set.matmul[static_cast<int>(traits.format)];
-  Buffer panel = buffer(kernels.panel_bytes(kCols));
-  std::vector<float> out(kPanelMatrixRows * kTokens);
-  WeightRows tile = m.rows;
-  tile.n_rows = kPanelRows;
-  kernels.pack(tile, panel.data());
+  const size_t panel_bytes = kernels.panel_bytes(kCols);
+  Buffer panels = buffer(panel_bytes * kPartRows / kPanelRows);
+  std::vector<float> out(static_cast<size_t>(kPanelMatrixRows * n_tokens));
+  const auto rows_from = [&](int32_t first, int32_t n_rows) {
+    WeightRows rows = m.rows;
+    rows.data += static_cast<size_t>(first) * m.rows.row_bytes;
+    rows.n_rows = n_rows;
+    return rows;
+  };
+  const auto pack = [&](int32_t first) {
+    for (int32_t r = 0; r < kPartRows; r += kPanelRows) {
+      kernels.pack(rows_from(first + r, kPanelRows),
+                   bytes_of(panels) + static_cast<size_t>(r / kPanelRows) * panel_bytes);
+    }
+  };
+  pack(0);
   for (auto _ : state) {
-    for (int32_t r = 0; r < kPanelMatrixRows; r += kPanelRows) {
-      tile.data = m.rows.data + static_cast<size_t>(r) * m.rows.row_bytes;
-      if (is_packing_timed) kernels.pack(tile, panel.data());
-      kernels.gemm(panel.data(), tile, {m.tokens.data(), kTokens},
+    for (int32_t r = 0; r < kPanelMatrixRows; r += kPartRows) {
+      if (is_packing_timed) pack(r);
+      kernels.gemm(panels.data(), rows_from(r, kPartRows), {m.tokens.data(), n_tokens},
                    {out.data() + r, kPanelMatrixRows});
     }
     benchmark::ClobberMemory();
   }
-  report(state, 2.0 * kCols * kPanelMatrixRows * kTokens, limits.int8_ops_per_s, "Gop/s");
+  report(state, 2.0 * kCols * kPanelMatrixRows * n_tokens, limits.int8_ops_per_s, "Gop/s");
 }
 
 void register_set(const KernelSet& set) {
@@ -142,8 +156,13 @@ void register_set(const KernelSet& set) {
     if (set.matmul[static_cast<int>(traits.format)] == nullptr) continue;
     const std::string name = std::string(set.name) + "/" + traits.name;
     benchmark::RegisterBenchmark(("gemv/" + name).c_str(), bench_gemv, set, traits, limits);
-    benchmark::RegisterBenchmark(("gemm/" + name).c_str(), bench_gemm, set, traits, limits, true);
-    benchmark::RegisterBenchmark(("panel/" + name).c_str(), bench_gemm, set, traits, limits, false);
+    for (const int32_t n : kTokens) {
+      const std::string shape = name + "/" + std::to_string(n);
+      benchmark::RegisterBenchmark(("gemm/" + shape).c_str(), bench_gemm, set, traits, limits, n,
+                                   true);
+      benchmark::RegisterBenchmark(("panel/" + shape).c_str(), bench_gemm, set, traits, limits, n,
+                                   false);
+    }
   }
 }
 
