@@ -9,6 +9,9 @@ namespace larder::quant {
 namespace avx512_vnni {
 extern const KernelSet kKernels;
 }
+namespace avx_vnni {
+extern const KernelSet kKernels;
+}
 namespace avx2 {
 extern const KernelSet kKernels;
 }
@@ -18,7 +21,8 @@ extern const KernelSet kKernels;
 
 namespace {
 
-constexpr std::array kSets = {&avx512_vnni::kKernels, &avx2::kKernels, &scalar::kKernels};
+constexpr std::array kSets = {&avx512_vnni::kKernels, &avx_vnni::kKernels, &avx2::kKernels,
+                              &scalar::kKernels};
 
 const CpuFeatures& features() noexcept {
   static const CpuFeatures detected = detect_cpu_features();
@@ -31,6 +35,7 @@ std::span<const KernelSet* const> kernel_sets() noexcept { return kSets; }
 
 bool is_supported(const KernelSet& kernels) noexcept {
   if (&kernels == &avx512_vnni::kKernels) return features().avx512_vnni;
+  if (&kernels == &avx_vnni::kKernels) return features().avx_vnni;
   if (&kernels == &avx2::kKernels) return features().avx2;
   return &kernels == &scalar::kKernels;
 }

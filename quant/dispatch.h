@@ -8,7 +8,7 @@
 
 namespace larder::quant {
 
-// All sets of this build, best first: "avx512-vnni", "avx2", "scalar".
+// All sets of this build, best first: "avx512-vnni", "avx-vnni", "avx2", "scalar".
 std::span<const KernelSet* const> kernel_sets() noexcept;
 // Whether this machine (processor and operating system) can run them.
 bool is_supported(const KernelSet& kernels) noexcept;

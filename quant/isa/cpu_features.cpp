@@ -14,10 +14,21 @@ constexpr uint32_t kSavesZmm = 0xe6;
 constexpr uint32_t kHasXsave = 1u << 27;
 constexpr uint32_t kHasF16c = 1u << 29;
 
-uint32_t cpuid_leaf_1_ecx() noexcept {
-  uint32_t eax = 1, ebx, ecx = 0, edx;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  return ecx;
+// Bit of CPUID leaf 7, sub-leaf 1, eax.
+constexpr uint32_t kHasAvxVnni = 1u << 4;
+
+struct Cpuid {
+  uint32_t eax, ebx, ecx, edx;
+};
+
+Cpuid cpuid(uint32_t leaf, uint32_t sub_leaf) noexcept {
+  Cpuid r{leaf, 0, sub_leaf, 0};
+  __asm__("cpuid" : "+a"(r.eax), "=b"(r.ebx), "+c"(r.ecx), "=d"(r.edx));
+  return r;
+}
+
+bool has_avx_vnni() noexcept {
+  return cpuid(0, 0).eax >= 7 && cpuid(7, 0).eax >= 1 && (cpuid(7, 1).eax & kHasAvxVnni) != 0;
 }
 
 // REQUIRES: kHasXsave.
@@ -35,9 +46,10 @@ CpuFeatures detect_cpu_features() noexcept {
   const auto known = xsimd::available_architectures();
   CpuFeatures features;
   constexpr uint32_t kNeeded = kHasXsave | kHasF16c;
-  if (!known.fma3_avx2 || (cpuid_leaf_1_ecx() & kNeeded) != kNeeded) return features;
+  if (!known.fma3_avx2 || (cpuid(1, 0).ecx & kNeeded) != kNeeded) return features;
   const uint32_t saved = saved_registers();
   features.avx2 = (saved & kSavesYmm) == kSavesYmm;
+  features.avx_vnni = features.avx2 && has_avx_vnni();
   __builtin_cpu_init();
   features.avx512_vnni = features.avx2 && (saved & kSavesZmm) == kSavesZmm && known.avx512f &&
                          known.avx512bw && known.avx512dq && __builtin_cpu_supports("avx512vl") &&
