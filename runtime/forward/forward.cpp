@@ -238,11 +238,13 @@ Status Forward::encode(std::span<const TokenRow> rows, std::span<SequenceState* 
   pass.cancel = cancel;
   pass.observer = observer;
   impl.parallel.run([&](quant::Team& team) { run_encoder(team, pass); });
-  if (!pass.status.ok()) return impl.status_of(pass);
+  // Keys and values of some layers may be the new source's by then.
+  const bool is_lost = pass.status.cause() == Cause::numeric;
+  if (!pass.status.ok() && !is_lost) return pass.status;
   for (size_t i = 0; i < sequences.size(); ++i)
     if (impl.space.sequence_lengths[i] > 0)
-      sequences[i]->hold_source(impl.space.sequence_lengths[i]);
-  return {};
+      sequences[i]->hold_source(is_lost ? 0 : impl.space.sequence_lengths[i]);
+  return impl.status_of(pass);
 }
 
 const float* Forward::logits(int index) const noexcept {

@@ -70,7 +70,8 @@ class Forward {
 
   // Encodes sources. The rows of a source stand one behind another, from position 0 on, and are all
   // of it; afterwards its sequence holds it and no positions. As many rows as the longest source
-  // has, or max_rows if that is more. Errors: those of run, and `unsupported` without an encoder.
+  // has, or max_rows if that is more. Errors: those of run, and `unsupported` without an encoder;
+  // behind `numeric` the sequences hold neither source nor positions.
   Status encode(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
                 const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
 

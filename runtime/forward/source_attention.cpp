@@ -6,10 +6,13 @@ namespace larder::runtime {
 namespace {
 
 void store_row(const LayerStep& layer, int64_t row) noexcept {
-  const Pass& pass = layer.pass;
+  Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
   const float* k = pass.space.k + row * config.k_width();
   const float* v = pass.space.v + row * config.v_width();
+  const quant::VectorKernels& kernels = pass.vector();
+  if (!kernels.all_finite(k, config.k_width()) || !kernels.all_finite(v, config.v_width()))
+    pass.faults.mixer.raise(row);
   for (int32_t h = 0; h < config.n_kv_heads; ++h)
     pass.sequence_of(row).store_source(pass.kernels, layer.index, h, pass.position_of(row),
                                        k + int64_t{h} * config.d_key,
@@ -63,7 +66,13 @@ void attend_source(quant::Team& team, const LayerStep& layer) noexcept {
 
 void store_source(quant::Team& team, Pass& pass) noexcept {
   const LayerRange decoder = pass.config.decoder();
-  for (int32_t i = decoder.first; i < decoder.end; ++i) store_layer(team, layer_of(pass, i));
+  for (int32_t i = decoder.first; i < decoder.end && !pass.stops; ++i) {
+    store_layer(team, layer_of(pass, i));
+    team.once([&] {
+      pass.status = pass.faults.of_layer(pass, i);
+      pass.stops = !pass.status.ok();
+    });
+  }
 }
 
 }  // namespace larder::runtime

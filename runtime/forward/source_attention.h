@@ -15,7 +15,7 @@ ActivationForms source_forms(const Pass& pass) noexcept;
 void attend_source(quant::Team& team, const LayerStep& layer) noexcept;
 
 // space.input, the encoder's answer to whole sources -> the keys and values of every decoder layer
-// in the sequences of the rows.
+// in the sequences of the rows. Stops where one is not finite.
 void store_source(quant::Team& team, Pass& pass) noexcept;
 
 }  // namespace larder::runtime

@@ -259,6 +259,10 @@ Status Session::encode(std::span<const TokenId> source, ForwardObserver* observe
   SequenceState* const sequences[] = {impl.state.get()};
   if (Status s = impl.forward->encode(impl.rows, sequences, &impl.is_cancelled, observer);
       !s.ok()) {
+    if (impl.state->n_source() == 0) {
+      impl.source.clear();
+      impl.tokens.clear();
+    }
     return s.cause() == Cause::cancelled ? impl.report_cancel() : s;
   }
   impl.source.assign(source.begin(), source.end());

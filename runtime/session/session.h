@@ -49,7 +49,8 @@ class Session {
 
   // Of a model with an encoder: encodes, at once, the source that answers belong to, and forgets
   // all tokens. Without a source nothing can be appended. Errors, which leave what is held:
-  // `unsupported` without an encoder, `context_full`, `cancelled`, `numeric`, `invalid_argument`.
+  // `unsupported` without an encoder, `context_full`, `cancelled`, `invalid_argument`;
+  // and `numeric`, behind which there may be no source.
   Status encode(std::span<const formats::TokenId> source, ForwardObserver* observer = nullptr);
 
   // Appends tokens, in batches; afterwards logits() belongs to the last. Errors: `context_full`
