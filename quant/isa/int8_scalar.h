@@ -138,7 +138,7 @@ struct ScalarInt8 : Scalar {
   using Sums = scalar::Sums;
 
   static constexpr int kTilePanels = 1, kTileTokens = 2;  // of the panel kernel
-  static constexpr int kRowTokens = 1;   // of the row kernel
+  static constexpr int kRowTokens = 1;                    // of the row kernel
   template <int max_quant>
   static constexpr int offset_left(int offset) {
     return offset;
