@@ -128,6 +128,7 @@ int run_bench(const BenchOptions& options) {
             .with_file((*model)->file().path()));
   }
   runtime::SessionOptions session_options = options.session;
+  session_options.profile_folder.clear();  // drawn tokens say nothing of what people write
   if (session_options.n_ctx == 0) session_options.n_ctx = options.benchmark.n_positions();
   const auto resolved = runtime::Session::resolve(**model, session_options);
   if (!resolved) return fail(resolved.status());

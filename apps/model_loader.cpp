@@ -79,6 +79,8 @@ void tell_paging(const runtime::Session& session) {
   const runtime::RamBudget& ram = session.ram();
   complain(paging_text(facts, ram));
   if (!facts.note.empty()) complain("warning: " + facts.note);
+  if (!session.profile_note().empty())
+    complain("counts of earlier use are not used: " + session.profile_note());
   if (facts.slab_bytes < facts.cycle_bytes) {
     const uint64_t enough = ram.total_bytes() + facts.cycle_bytes - facts.slab_bytes;
     complain("warning: the experts of one token do not fit at once; it is faster from --ram " +

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -41,6 +42,22 @@ void add_prompt_options(CLI::App& command, PromptFlags& prompt) {
       ->type_name("FILE");
 }
 
+namespace {
+
+// $XDG_CACHE_HOME/larder, else ~/.cache/larder; empty if neither is known.
+std::string profile_folder() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* const value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  // Source: XDG Base Directory Specification: paths that are not absolute are ignored.
+  const std::string cache = variable("XDG_CACHE_HOME"), home = variable("HOME");
+  if (cache.starts_with('/')) return cache + "/larder";
+  return home.starts_with('/') ? home + "/.cache/larder" : "";
+}
+
+}  // namespace
+
 void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
   command
       .add_option("-t,--threads", options.n_threads,
@@ -65,6 +82,10 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
           "Memory of the whole process: 4G, 1500M, auto (default: what is free, if the model does "
           "not fit)")
       ->type_name("SIZE");
+  options.profile_folder = profile_folder();
+  command.add_flag_callback(
+      "--no-profile", [&options] { options.profile_folder.clear(); },
+      "Neither use nor keep counts of how experts were used");
   command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
       ->type_name("NAME");
   command.add_flag("--exact", options.exact,

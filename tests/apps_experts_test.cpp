@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -236,4 +237,37 @@ TEST_CASE("experts: an interruption tells what is counted so far") {
   CHECK(counted["is_complete"] == false);
   CHECK(counted["n_tokens"].get<int64_t>() > 0);
   CHECK(has(run.err, "interrupted after"));
+}
+
+TEST_CASE("profile: kept in the cache folder where experts are paged, unless it shall not be") {
+  const json plan =
+      json::parse(larder_run({"inspect", "--plan", "--json", "-c", "256"}).out)["plan"];
+  const std::string ram = std::to_string(plan["floor_bytes"].get<int64_t>() + (1 << 16));
+  const TemporaryFolder folder;
+  const auto generate = [&](std::vector<std::string> more) {
+    std::vector<std::string> command = {LARDER_PROGRAM, "generate", "-p", "Once", "-n",    "8",
+                                        "--temp",       "0",        "-c", "256",  "--ram", ram};
+    command.insert(command.end(), more.begin(), more.end());
+    return larder::tests::run(command, {}, {{"XDG_CACHE_HOME", folder.path()}});
+  };
+  const auto files = [&] {
+    std::vector<std::string> found;
+    if (!std::filesystem::exists(folder.path() + "/larder")) return found;
+    for (const auto& one : std::filesystem::directory_iterator(folder.path() + "/larder"))
+      found.push_back(one.path().string());
+    return found;
+  };
+  const Finished without = generate({"--no-profile"});
+  REQUIRE_MESSAGE(without.code == 0, without.err);
+  CHECK(files().empty());
+  CHECK(generate({}).out == without.out);
+  REQUIRE(files().size() == 1);
+  CHECK(has(files()[0], "/experts-"));
+  const Finished again = generate({});
+  CHECK(again.out == without.out);
+  CHECK(!has(again.err, "earlier use"));
+  std::ofstream(files()[0]) << std::string(100, 'x');
+  const Finished damaged = generate({});
+  CHECK(damaged.out == without.out);
+  CHECK(has(damaged.err, "counts of earlier use are not used"));
 }

@@ -11,7 +11,8 @@ namespace larder::tests {
 Finished larder_run(std::vector<std::string> arguments, const std::string& input,
                     Disturbance disturbance) {
   arguments.insert(arguments.begin(), LARDER_PROGRAM);
-  return run(arguments, input, {}, disturbance);
+  // No test leaves anything in the cache of whoever runs it.
+  return run(arguments, input, {{"XDG_CACHE_HOME", "/dev/null/none"}}, disturbance);
 }
 
 std::string content(const std::string& path) {

@@ -9,8 +9,11 @@
 #include <iterator>
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "runtime/experts/expert_profile.h"
+#include "runtime/session/session.h"
 #include "tests/temporary_directory.h"
 #include "tests/tiny_model.h"
 
@@ -105,7 +108,8 @@ TEST_CASE("expert profile: numbers that no counting gives are refused, whatever 
 
 TEST_CASE("expert profile: where it cannot be written the old one stays") {
   const TemporaryDirectory folder;
-  CHECK(write_expert_profile(folder.path("none/profile"), kModel, some_profile()).cause() ==
+  folder.write("file", "no folder");
+  CHECK(write_expert_profile(folder.path("file/profile"), kModel, some_profile()).cause() ==
         Cause::io);
   std::filesystem::create_directory(folder.path("taken"));
   CHECK(write_expert_profile(folder.path("taken"), kModel, some_profile()).cause() == Cause::io);
@@ -136,4 +140,53 @@ TEST_CASE("expert profile: a model is known by its header and size, wherever it 
   std::string weights = bytes;
   weights.back() = static_cast<char>(weights.back() ^ 1);
   CHECK(one == print("e.gguf", weights));  // weights are not read for it
+}
+
+TEST_CASE(
+    "expert profile: a session leaves one where its experts are paged, and the next takes it") {
+  const TemporaryDirectory folder;
+  TinyShape shape;
+  shape.n_experts = 64;
+  shape.d_model = shape.d_ff = 64;
+  const auto model = Model::open(folder.write("model.gguf", tiny_model(shape).build()));
+  REQUIRE(model.ok());
+  SessionOptions options;
+  options.n_ctx = 64;
+  options.batch_size = 16;
+  options.n_threads = 1;
+  options.ram_bytes = kUnlimitedRam;
+  options.profile_folder = folder.path("cache/larder");
+  const auto use = [&] {
+    auto session = Session::create(*model, options);
+    REQUIRE_MESSAGE(session.ok(), session.status().to_string());
+    const std::vector<formats::TokenId> tokens = {1, 2, 3, 4, 5, 6, 7, 8};
+    REQUIRE((*session)->append(tokens).ok());
+    const auto logits = (*session)->logits();
+    return std::pair(std::vector<float>(logits.begin(), logits.end()), (*session)->profile_note());
+  };
+  const auto mapped = use();
+  CHECK(!std::filesystem::exists(options.profile_folder));
+
+  options.ram_bytes = Session::plan(**model, options)->floor_bytes;
+  const auto fingerprint = fingerprint_of((*model)->file());
+  REQUIRE(fingerprint.ok());
+  const std::string path = options.profile_folder + "/experts-" + fingerprint->name();
+  CHECK(use() == mapped);
+  const auto first = read_expert_profile(path, *fingerprint, 128);
+  REQUIRE_MESSAGE(first.ok(), first.status().to_string());
+  CHECK(first->n_tokens == doctest::Approx(8).epsilon(0.01));
+  CHECK(use() == mapped);
+  const auto second = read_expert_profile(path, *fingerprint, 128);
+  REQUIRE(second.ok());
+  CHECK(second->n_tokens == doctest::Approx(16).epsilon(0.01));
+
+  std::ofstream(path) << "nonsense that is as long as a header of forty bytes is";
+  const auto noted = use();
+  CHECK(noted.first == mapped.first);
+  CHECK(noted.second.find(path) != std::string::npos);
+  CHECK(use() == mapped);  // it was made anew
+  options.profile_folder.clear();
+  std::filesystem::remove(path);
+  CHECK(use() == mapped);
+  CHECK(!std::filesystem::exists(path));
 }

@@ -98,6 +98,15 @@ bool write_all(int file, std::span<const std::byte> bytes) {
   return true;
 }
 
+// Folders of a cache are made for their owner alone. Source: XDG base directory specification.
+void make_folder(const std::string& path) {
+  struct stat facts = {};
+  if (path.empty() || ::stat(path.c_str(), &facts) == 0) return;
+  const size_t slash = path.rfind('/');
+  if (slash != std::string::npos) make_folder(path.substr(0, slash));
+  ::mkdir(path.c_str(), 0700);
+}
+
 // What the file's header has to say for this model.
 Status check(const Header& header, const ModelFingerprint& model, size_t n_experts) {
   const Header expected;
@@ -138,7 +147,7 @@ Result<ModelFingerprint> fingerprint_of(const formats::GgufFile& file) {
     end = std::min(end, tensor.file_offset);
   }
   Hash hash;
-  std::vector<std::byte> piece(size_t{1} << 18);
+  std::vector<std::byte> piece(size_t{1} << 16);
   for (int i = 0; i < file.n_shards(); ++i) {
     const uint64_t end = ends[static_cast<size_t>(i)];
     for (uint64_t at = 0; at < end; at += piece.size()) {
@@ -191,6 +200,8 @@ Status write_expert_profile(const std::string& path, const ModelFingerprint& mod
   const auto tail = std::as_bytes(std::span(&value, 1));
   bytes.insert(bytes.end(), tail.begin(), tail.end());
 
+  if (const size_t slash = path.rfind('/'); slash != std::string::npos)
+    make_folder(path.substr(0, slash));
   std::string temporary = path + ".XXXXXX";
   Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));  // mode 0600
   if (file.get() < 0) return io_error("cannot write", path);

@@ -32,8 +32,8 @@ struct ExpertProfile {
 // `version`, `truncated`, `changed` (another model's), `numeric` (damaged).
 Result<ExpertProfile> read_expert_profile(const std::string& path, const ModelFingerprint& model,
                                           size_t n_experts);
-// The file appears whole or not at all, readable by its owner alone; its folder has to exist.
-// Error: `io`.
+// The file appears whole or not at all, readable by its owner alone, as are the folders that are
+// made for it. Error: `io`.
 Status write_expert_profile(const std::string& path, const ModelFingerprint& model,
                             const ExpertProfile& profile);
 

@@ -56,6 +56,10 @@ class ExpertStore {
   virtual size_t bytes() const noexcept = 0;  // of weights that the store holds
   // None where nothing is read.
   virtual std::optional<ExpertStatistics> statistics() const { return std::nullopt; }
+  // How experts were used; null where all are at hand, and no use is counted.
+  virtual const ExpertForecast* forecast() const noexcept { return nullptr; }
+  // Use in earlier runs, as ExpertForecast exports it.
+  virtual void import_use(std::span<const float>, float /*n_tokens*/) noexcept {}
 };
 
 // Experts where the mapped file has them; nothing is held, nothing waits.

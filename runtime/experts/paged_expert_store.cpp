@@ -69,6 +69,10 @@ class PagedExpertStore final : public ExpertStore {
   void release(std::span<const ExpertPin> pins) noexcept override;
   size_t bytes() const noexcept override { return slab_.bytes(); }
   std::optional<ExpertStatistics> statistics() const override;
+  const ExpertForecast* forecast() const noexcept override { return &policy_.forecast(); }
+  void import_use(std::span<const float> use, float n_tokens) noexcept override {
+    policy_.import_use(use, n_tokens);
+  }
 
  private:
   Slot& slot(int32_t index) noexcept { return slots_[static_cast<size_t>(index)]; }

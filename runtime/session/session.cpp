@@ -7,6 +7,7 @@
 
 #include "quant/dispatch.h"
 #include "quant/parallel.h"
+#include "runtime/experts/expert_profile.h"
 #include "runtime/model/token_work.h"
 #include "runtime/session/sequence_state.h"
 
@@ -110,6 +111,12 @@ struct Session::Impl {
   Status check_room(std::span<const TokenId> added, size_t n_kept) const;
   Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
   Status report_cancel();
+  void load_profile();
+  void save_profile() const noexcept;
+
+  // Of experts; the path is empty where none is kept.
+  std::string profile_path, profile_note;
+  ModelFingerprint fingerprint;
 };
 
 Status Session::Impl::check_tokens(std::span<const TokenId> ids) const {
@@ -182,8 +189,35 @@ Status Session::Impl::report_cancel() {
                 "stopped after " + std::to_string(n_tokens()) + " tokens of the context");
 }
 
+void Session::Impl::load_profile() {
+  const ExpertForecast* forecast = experts ? experts->forecast() : nullptr;
+  if (forecast == nullptr || options.profile_folder.empty()) return;
+  const auto known = fingerprint_of(model->file());
+  if (!known) return;
+  fingerprint = *known;
+  profile_path = options.profile_folder + "/experts-" + fingerprint.name();
+  const auto profile = read_expert_profile(profile_path, fingerprint, forecast->n_experts());
+  if (profile) {
+    experts->import_use(profile->use, profile->n_tokens);
+  } else if (profile.status().cause() != Cause::io) {  // which a missing file is, too
+    profile_note = profile.status().to_string();
+  }
+}
+
+void Session::Impl::save_profile() const noexcept {
+  if (profile_path.empty()) return;
+  try {
+    const ExpertForecast& forecast = *experts->forecast();
+    ExpertProfile profile = {0, std::vector<float>(forecast.n_experts())};
+    profile.n_tokens = forecast.export_use(profile.use);
+    // Where that fails the next session learns anew.
+    if (profile.n_tokens > 0) (void)write_expert_profile(profile_path, fingerprint, profile);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::~Session() = default;
+Session::~Session() { impl_->save_profile(); }
 
 Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions& options) {
   return fill_in(options, model);
@@ -241,6 +275,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
       impl->source.reserve(static_cast<size_t>(resolved->n_ctx));
       impl->rows.reserve(static_cast<size_t>(resolved->n_ctx));
     }
+    impl->load_profile();
     return std::unique_ptr<Session>(new Session(std::move(impl)));
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
@@ -350,6 +385,8 @@ const SessionOptions& Session::options() const noexcept { return impl_->options;
 const char* Session::isa() const noexcept { return impl_->kernels->name; }
 size_t Session::bytes() const noexcept { return impl_->forward->bytes() + impl_->state->bytes(); }
 const RamBudget& Session::ram() const noexcept { return impl_->ram; }
+const std::string& Session::profile_note() const noexcept { return impl_->profile_note; }
+
 std::optional<ExpertStatistics> Session::expert_statistics() const {
   return impl_->experts ? impl_->experts->statistics() : std::nullopt;
 }

@@ -28,6 +28,9 @@ struct SessionOptions {
   int32_t batch_size = 512;       // tokens of one prefill step
   std::string isa;                // empty: the best; a name of quant::kernel_sets()
   uint64_t ram_bytes = kAutoRam;  // of the whole process, program and model included
+  // Where the use of paged experts is kept from session to session; empty: nowhere. Made when it is
+  // missing; what cannot be read or written there is no error.
+  std::string profile_folder;
 };
 
 // done tokens of total, first 0; returning false cancels.
@@ -86,6 +89,7 @@ class Session {
   size_t bytes() const noexcept;  // cache and buffers
   const RamBudget& ram() const noexcept;
   std::optional<ExpertStatistics> expert_statistics() const;  // none where the file is mapped
+  const std::string& profile_note() const noexcept;  // why a kept profile is not used; or empty
   // Callable from any thread and from a signal handler: the running call, or else the next one,
   // returns `cancelled` soon. forget_cancel() takes back what no call has answered yet.
   void cancel() noexcept;
