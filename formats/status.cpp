@@ -1,6 +1,7 @@
 #include "formats/status.h"
 
 #include <array>
+#include <new>
 
 namespace larder {
 
@@ -50,10 +51,41 @@ std::string_view cause_name(Cause cause) noexcept {
   return index < kNames.size() ? kNames[index] : "unknown";
 }
 
-Status::Status(Cause cause, std::string message, std::string subject, uint64_t offset)
-    : detail_(std::make_shared<ErrorDetail>(
-          ErrorDetail{cause, std::move(message), {}, std::move(subject), offset})) {
+namespace {
+
+// Short enough to stand inside the string itself.
+const ErrorDetail kOutOfMemory{Cause::out_of_memory, "out of memory", {}, {}, kNoOffset};
+
+// Owned by nobody, hence without a control block.
+std::shared_ptr<const ErrorDetail> unowned(const ErrorDetail& detail) noexcept {
+  return {std::shared_ptr<const ErrorDetail>(), &detail};
+}
+
+}  // namespace
+
+Status::Status(Cause cause, std::string message, std::string subject, uint64_t offset) noexcept {
   assert(cause != Cause::ok);
+  try {
+    detail_ = std::make_shared<ErrorDetail>(
+        ErrorDetail{cause, std::move(message), {}, std::move(subject), offset});
+  } catch (const std::bad_alloc&) {
+    detail_ = unowned(kOutOfMemory);
+  }
+}
+
+Status::Status(Cause cause, const char* message) noexcept {
+  assert(cause != Cause::ok);
+  try {
+    detail_ = std::make_shared<ErrorDetail>(ErrorDetail{cause, message, {}, {}, kNoOffset});
+  } catch (const std::bad_alloc&) {
+    detail_ = unowned(kOutOfMemory);
+  }
+}
+
+Status Status::out_of_memory() noexcept {
+  Status status;
+  status.detail_ = unowned(kOutOfMemory);
+  return status;
 }
 
 std::string Status::to_string() const {
@@ -66,13 +98,17 @@ std::string Status::to_string() const {
   return text;
 }
 
-Status Status::with_file(std::string_view file) const {
+Status Status::with_file(std::string_view file) const noexcept {
   if (ok() || !detail_->file.empty()) return *this;
-  Status named = *this;
-  auto detail = std::make_shared<ErrorDetail>(*detail_);
-  detail->file = file;
-  named.detail_ = std::move(detail);
-  return named;
+  try {
+    Status named = *this;
+    auto detail = std::make_shared<ErrorDetail>(*detail_);
+    detail->file = file;
+    named.detail_ = std::move(detail);
+    return named;
+  } catch (const std::bad_alloc&) {
+    return *this;
+  }
 }
 
 }  // namespace larder

@@ -74,7 +74,13 @@ struct ErrorDetail {
 class [[nodiscard]] Status {
  public:
   Status() noexcept = default;  // ok
-  Status(Cause cause, std::string message, std::string subject = {}, uint64_t offset = kNoOffset);
+  // Where there is no memory to tell the error, it becomes out_of_memory(); nothing is thrown. A
+  // message or subject that is put together may throw before; one that is written out may not.
+  Status(Cause cause, std::string message, std::string subject = {},
+         uint64_t offset = kNoOffset) noexcept;
+  Status(Cause cause, const char* message) noexcept;
+  // The error that can always be told: it allocates nothing.
+  static Status out_of_memory() noexcept;
 
   bool ok() const noexcept { return detail_ == nullptr; }
   Cause cause() const noexcept { return ok() ? Cause::ok : detail_->cause; }
@@ -87,7 +93,7 @@ class [[nodiscard]] Status {
   std::string to_string() const;
 
   // A copy that names the file, unless one is named already.
-  Status with_file(std::string_view file) const;
+  Status with_file(std::string_view file) const noexcept;
 
  private:
   std::shared_ptr<const ErrorDetail> detail_;  // null means ok

@@ -3,6 +3,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 
 #include "formats/status.h"
 
@@ -40,6 +41,15 @@ TEST_CASE("status: the first file named stays, and the original is unchanged") {
   CHECK(named.with_file("shard-1").detail().file == "shard-2");
   CHECK(bare.detail().file.empty());
   CHECK(Status().with_file("x").ok());
+}
+
+TEST_CASE("status: out of memory can be told without any") {
+  const Status status = Status::out_of_memory();
+  CHECK(status.cause() == Cause::out_of_memory);
+  CHECK(status.to_string() == "out of memory");
+  CHECK(status.with_file("m.gguf").to_string() == "m.gguf: out of memory");
+  static_assert(std::is_nothrow_constructible_v<Status, Cause, const char*>);
+  static_assert(noexcept(status.with_file("x")));
 }
 
 TEST_CASE("result: holds a value or the status that says why there is none") {

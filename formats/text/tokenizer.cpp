@@ -27,7 +27,7 @@ constexpr ModelKind kModelKinds[] = {
 
 }  // namespace
 
-Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const GgufFile& file) {
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const GgufFile& file) try {
   const TokenizerMetadata metadata(file);
   const Result<std::string_view> model = metadata.required_text(keys::kModel);
   if (!model.ok()) return model.status().with_file(file.path());
@@ -45,6 +45,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const GgufFile& file)
   return TokenizerMetadata::error(keys::kModel, "unknown tokenizer model \"" + std::string(*model) +
                                                     "\"; known are gpt2, llama and t5")
       .with_file(file.path());
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Vocabulary> vocabulary) : vocabulary_(std::move(vocabulary)) {}

@@ -23,6 +23,13 @@ Result<TokenId> checked_id(std::string_view key, int64_t value, int32_t n_vocab)
   return static_cast<TokenId>(value);
 }
 
+// What could not be read for want of memory is not of the wrong type.
+Status wrong_type(const Status& reason, std::string_view key, const char* expected,
+                  Cause cause = Cause::vocabulary) {
+  if (reason.cause() == Cause::out_of_memory) return reason;
+  return TokenizerMetadata::error(key, expected, cause);
+}
+
 }  // namespace
 
 Status TokenizerMetadata::error(std::string_view key, std::string message, Cause cause) {
@@ -33,7 +40,7 @@ Result<std::string_view> TokenizerMetadata::required_text(std::string_view key) 
   const GgufValue* const value = file_.find(key);
   if (value == nullptr) return error(key, "the file names none");
   const Result<std::string_view> text = value->to_string();
-  if (!text.ok()) return error(key, "expected a string");
+  if (!text.ok()) return wrong_type(text.status(), key, "expected a string");
   return *text;
 }
 
@@ -41,7 +48,7 @@ Result<bool> TokenizerMetadata::flag(std::string_view key, bool otherwise) const
   const GgufValue* const value = file_.find(key);
   if (value == nullptr) return otherwise;
   const Result<bool> flag = value->to_bool();
-  if (!flag.ok()) return error(key, "expected a bool");
+  if (!flag.ok()) return wrong_type(flag.status(), key, "expected a bool");
   return *flag;
 }
 
@@ -49,7 +56,7 @@ Result<TokenId> TokenizerMetadata::token_id(std::string_view key, int32_t n_voca
   const GgufValue* const value = file_.find(key);
   if (value == nullptr) return kNoToken;
   const Result<int64_t> id = value->to_integer();
-  if (!id.ok()) return error(key, "expected a token id");
+  if (!id.ok()) return wrong_type(id.status(), key, "expected a token id");
   return checked_id(key, *id, n_vocab);
 }
 
@@ -60,7 +67,7 @@ Result<std::vector<TokenId>> TokenizerMetadata::token_ids(std::string_view key,
   const Result<GgufArray> values = array(key);
   if (!values.ok()) return values.status();
   const Result<std::vector<int64_t>> integers = values->to_integers();
-  if (!integers.ok()) return error(key, "expected token ids");
+  if (!integers.ok()) return wrong_type(integers.status(), key, "expected token ids");
   for (const int64_t integer : *integers) {
     const Result<TokenId> id = checked_id(key, integer, n_vocab);
     if (!id.ok()) return id.status();
@@ -73,7 +80,7 @@ Result<GgufArray> TokenizerMetadata::array(std::string_view key, Cause cause) co
   const GgufValue* const value = file_.find(key);
   if (value == nullptr) return error(key, "the file has none", cause);
   const Result<GgufArray> array = value->to_array();
-  if (!array.ok()) return error(key, "expected an array", cause);
+  if (!array.ok()) return wrong_type(array.status(), key, "expected an array", cause);
   return *array;
 }
 
@@ -82,7 +89,7 @@ Result<std::vector<std::string_view>> TokenizerMetadata::strings(std::string_vie
   const Result<GgufArray> values = array(key, cause);
   if (!values.ok()) return values.status();
   Result<std::vector<std::string_view>> texts = values->to_strings();
-  if (!texts.ok()) return error(key, "expected an array of strings", cause);
+  if (!texts.ok()) return wrong_type(texts.status(), key, "expected an array of strings", cause);
   return texts;
 }
 
@@ -111,7 +118,8 @@ Result<std::vector<TokenType>> TokenizerMetadata::token_types(size_t n_tokens) c
                                        std::to_string(n_tokens) + " tokens");
   }
   const Result<std::vector<int64_t>> integers = values->to_integers();
-  if (!integers.ok()) return error(keys::kTokenType, "expected 32-bit integers");
+  if (!integers.ok())
+    return wrong_type(integers.status(), keys::kTokenType, "expected 32-bit integers");
   for (size_t i = 0; i < n_tokens; ++i) {
     const int64_t type = (*integers)[i];
     if (type < int64_t(TokenType::normal) || type > int64_t(TokenType::byte)) {
@@ -134,7 +142,8 @@ Result<std::vector<float>> TokenizerMetadata::scores(size_t n_tokens) const {
                                     std::to_string(n_tokens) + " tokens");
   }
   Result<std::vector<float>> scores = values->to_floats();
-  if (!scores.ok()) return error(keys::kScores, "expected an array of float32");
+  if (!scores.ok())
+    return wrong_type(scores.status(), keys::kScores, "expected an array of float32");
   for (size_t i = 0; i < n_tokens; ++i) {
     if (!std::isfinite((*scores)[i])) {
       return error(keys::kScores, "the score of token " + std::to_string(i) + " is not finite");

@@ -1,5 +1,6 @@
 #include "runtime/forward/numeric_faults.h"
 
+#include <new>
 #include <string>
 
 #include "runtime/forward/pass.h"
@@ -8,9 +9,20 @@
 namespace larder::runtime {
 namespace {
 
+// Inside a parallel region nothing may be thrown. The texts are made only where there is a fault:
+// every layer of every pass asks.
+template <class Tell>
+Status told(const Tell& tell) noexcept {
+  try {
+    return tell();
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory();
+  }
+}
+
+// REQUIRES: flag.is_raised().
 Status not_finite(const Pass& pass, const RowFlag& flag, const std::string& what,
                   std::string subject) {
-  if (!flag.is_raised()) return {};
   const TokenRow& row = pass.rows[static_cast<size_t>(flag.row())];
   return Status(Cause::numeric,
                 what + " not finite for token " + std::to_string(row.token) + " at position " +
@@ -20,31 +32,43 @@ Status not_finite(const Pass& pass, const RowFlag& flag, const std::string& what
 
 }  // namespace
 
-Status NumericFaults::of_embedding(const Pass& pass) const {
-  return not_finite(pass, embedding, "the embedding is", "tensor token_embd.weight");
+Status NumericFaults::of_embedding(const Pass& pass) const noexcept {
+  if (!embedding.is_raised()) return {};
+  return told(
+      [&] { return not_finite(pass, embedding, "the embedding is", "tensor token_embd.weight"); });
 }
 
-Status NumericFaults::of_layer(const Pass& pass, int index) const {
-  const std::string number = std::to_string(index), block = block_name(pass.config, index);
-  if (mixer.is_raised())
-    return not_finite(pass, mixer, "what the mixer adds is", "layer " + number);
-  // The router is to blame only if what it read was sound.
-  if (router.is_raised() &&
-      pass.vector().all_finite(pass.space.input.row(router.row()), pass.config.d_model))
-    return not_finite(pass, router, "router logits of layer " + number + " are",
-                      "tensor " + block + ".ffn_gate_inp.weight");
-  if (router.is_raised())
-    return not_finite(pass, router, "what experts read is", "tensor " + block + ".ffn_norm.weight");
-  return not_finite(pass, layer, "the layer's output is", "layer " + number);
+Status NumericFaults::of_layer(const Pass& pass, int index) const noexcept {
+  if (!mixer.is_raised() && !router.is_raised() && !layer.is_raised()) return {};
+  return told([&] {
+    const std::string number = std::to_string(index), block = block_name(pass.config, index);
+    if (mixer.is_raised())
+      return not_finite(pass, mixer, "what the mixer adds is", "layer " + number);
+    // The router is to blame only if what it read was sound.
+    if (router.is_raised() &&
+        pass.vector().all_finite(pass.space.input.row(router.row()), pass.config.d_model))
+      return not_finite(pass, router, "router logits of layer " + number + " are",
+                        "tensor " + block + ".ffn_gate_inp.weight");
+    if (router.is_raised())
+      return not_finite(pass, router, "what experts read is",
+                        "tensor " + block + ".ffn_norm.weight");
+    return not_finite(pass, layer, "the layer's output is", "layer " + number);
+  });
 }
 
-Status NumericFaults::of_source(const Pass& pass) const {
-  return not_finite(pass, source, "what the encoder answers is", "tensor enc.output_norm.weight");
+Status NumericFaults::of_source(const Pass& pass) const noexcept {
+  if (!source.is_raised()) return {};
+  return told([&] {
+    return not_finite(pass, source, "what the encoder answers is", "tensor enc.output_norm.weight");
+  });
 }
 
-Status NumericFaults::of_logits(const Pass& pass) const {
-  return not_finite(pass, logits, "logits are",
-                    pass.config.is_tied ? "tensor token_embd.weight" : "tensor output.weight");
+Status NumericFaults::of_logits(const Pass& pass) const noexcept {
+  if (!logits.is_raised()) return {};
+  return told([&] {
+    return not_finite(pass, logits, "logits are",
+                      pass.config.is_tied ? "tensor token_embd.weight" : "tensor output.weight");
+  });
 }
 
 }  // namespace larder::runtime

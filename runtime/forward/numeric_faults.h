@@ -34,10 +34,10 @@ struct NumericFaults {
   RowFlag logits;
 
   // The first of a layer's faults, or ok. REQUIRES: called behind that layer.
-  Status of_layer(const Pass& pass, int index) const;
-  Status of_embedding(const Pass& pass) const;
-  Status of_source(const Pass& pass) const;
-  Status of_logits(const Pass& pass) const;
+  Status of_layer(const Pass& pass, int index) const noexcept;
+  Status of_embedding(const Pass& pass) const noexcept;
+  Status of_source(const Pass& pass) const noexcept;
+  Status of_logits(const Pass& pass) const noexcept;
 };
 
 }  // namespace larder::runtime

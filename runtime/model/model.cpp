@@ -19,18 +19,19 @@ Result<std::shared_ptr<const formats::ChatTemplate>> read_template(const formats
 
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::open(const std::string& path) {
+Result<std::shared_ptr<const Model>> Model::open(const std::string& path) try {
   Result<std::shared_ptr<const formats::GgufFile>> file = formats::GgufFile::open(path);
   if (!file) return file.status();
   return create(std::move(*file));
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats::GgufFile> file) {
-  const std::string path = file->path();
   try {
-    return build(std::move(file));
+    return build(file);
   } catch (const std::bad_alloc&) {
-    return Status(Cause::out_of_memory, "no memory for the model's tables").with_file(path);
+    return Status(Cause::out_of_memory, "no memory for the model's tables").with_file(file->path());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <new>
 #include <utility>
 
 namespace larder::runtime {
@@ -31,7 +32,7 @@ Chat::Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_t
 
 Result<std::unique_ptr<Chat>> Chat::create(
     Session& session, ChatOptions options,
-    std::shared_ptr<const formats::ChatTemplate> chat_template) {
+    std::shared_ptr<const formats::ChatTemplate> chat_template) try {
   if (chat_template == nullptr) chat_template = session.model().chat_template();
   if (chat_template == nullptr) {
     auto read = read_chat_template(session.model().file());
@@ -41,15 +42,20 @@ Result<std::unique_ptr<Chat>> Chat::create(
   std::unique_ptr<Chat> chat(new Chat(session, std::move(chat_template)));
   if (Status s = chat->set_options(std::move(options)); !s.ok()) return s;
   return chat;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
-Status Chat::set_options(ChatOptions options) {
+Status Chat::set_options(ChatOptions options) try {
   if (Status s = check(options.sampler); !s.ok()) return s;
   const Model& model = session_.model();
+  options.generation.shown_control = mark_tokens(styles_, *model.tokenizer());
+  auto sampler = std::make_unique<Sampler>(options.sampler, model.config().n_vocab);
   options_ = std::move(options);
-  options_.generation.shown_control = mark_tokens(styles_, *model.tokenizer());
-  sampler_ = std::make_unique<Sampler>(options_.sampler, model.config().n_vocab);
+  sampler_ = std::move(sampler);
   return {};
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 bool Chat::has_system() const noexcept {
@@ -76,7 +82,7 @@ std::optional<std::string> Chat::undo() {
 
 void Chat::clear() { messages_.resize(has_system() ? 1 : 0); }
 
-Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPart& on_part) {
+Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPart& on_part) try {
   messages_.push_back({"user", std::move(text)});
   Result<Answer> answered = answer(progress, on_part);
   if (is_nothing(answered)) {
@@ -85,9 +91,11 @@ Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPar
     messages_.push_back(answered->message);
   }
   return answered;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
-Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part) {
+Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part) try {
   if (messages_.empty() || messages_.back().role != "assistant") {
     return Status(Cause::invalid_argument, "there is no answer yet to give again");
   }
@@ -96,6 +104,8 @@ Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part)
   Result<Answer> answered = answer(progress, on_part);
   messages_.push_back(is_nothing(answered) ? std::move(old) : answered->message);
   return answered;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<formats::MarkedText> Chat::render() const {
@@ -109,7 +119,7 @@ Result<formats::MarkedText> Chat::render() const {
   return template_->render(variables, local_now());
 }
 
-Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) {
+Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) try {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   const formats::Tokenizer& tokenizer = *session_.model().tokenizer();
@@ -137,6 +147,8 @@ Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) {
   answer.reason = generated->reason;
   answer.answer_seconds = generated->seconds;
   return answer;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 }  // namespace larder::runtime

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -120,7 +121,7 @@ std::string_view stop_reason_name(StopReason reason) noexcept {
 }
 
 Result<Generation> generate(Session& session, Sampler& sampler, const GenerationOptions& options,
-                            const OnText& on_text) {
+                            const OnText& on_text) try {
   assert(!session.logits().empty());
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
@@ -134,6 +135,8 @@ Result<Generation> generate(Session& session, Sampler& sampler, const Generation
   }
   generation.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return generation;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 }  // namespace larder::runtime

@@ -1,5 +1,6 @@
 #include "runtime/session/prompt.h"
 
+#include <new>
 #include <utility>
 
 namespace larder::runtime {
@@ -67,7 +68,7 @@ void add_default_variables(DataValue& variables, const formats::Tokenizer* token
 }
 
 Result<std::shared_ptr<const formats::ChatTemplate>> read_chat_template(
-    const formats::GgufFile& file) {
+    const formats::GgufFile& file) try {
   constexpr std::string_view kKey = "tokenizer.chat_template";
   if (file.find(kKey) == nullptr) {
     return Status(Cause::missing,
@@ -81,22 +82,28 @@ Result<std::shared_ptr<const formats::ChatTemplate>> read_chat_template(
   auto parsed = formats::ChatTemplate::parse(*source);
   if (!parsed) return parsed.status().with_file(file.path());
   return parsed;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<std::vector<TokenId>> encode_prompt(const formats::Tokenizer& tokenizer,
-                                           const formats::MarkedText& prompt) {
+                                           const formats::MarkedText& prompt) try {
   std::vector<TokenId> ids;
   if (Status s = tokenizer.encode(prompt, ids); !s.ok()) return s;
   add_bos(tokenizer, ids);
   return ids;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<std::vector<TokenId>> encode_text(const formats::Tokenizer& tokenizer, std::string_view text,
-                                         formats::SpecialTokens special) {
+                                         formats::SpecialTokens special) try {
   std::vector<TokenId> ids;
   if (Status s = tokenizer.encode(text, special, ids); !s.ok()) return s;
   add_bos(tokenizer, ids);
   return ids;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<std::vector<TokenId>> encode_source(const formats::Tokenizer& tokenizer,

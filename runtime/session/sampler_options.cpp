@@ -1,4 +1,5 @@
 #include <cmath>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -48,7 +49,7 @@ Status read(const formats::GgufFile& file, std::string_view key, int32_t& value)
 
 }  // namespace
 
-Status check(const SamplerOptions& options) {
+Status check(const SamplerOptions& options) try {
   if (!std::isfinite(options.temperature) || options.temperature < 0) {
     return out_of_range("temp", "finite and not negative");
   }
@@ -62,9 +63,11 @@ Status check(const SamplerOptions& options) {
   if (options.repeat_last_n < -1) return out_of_range("repeat-last-n", "-1 or more");
   if (Status s = check_penalty("presence-penalty", options.presence_penalty); !s.ok()) return s;
   return check_penalty("frequency-penalty", options.frequency_penalty);
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
-Result<SamplerOptions> sampler_options_from(const formats::GgufFile& file) {
+Result<SamplerOptions> sampler_options_from(const formats::GgufFile& file) try {
   SamplerOptions options;
   // Source: GGUF's general.sampling.* keys, 2026-08.
   for (const auto& [key, value] :
@@ -87,6 +90,8 @@ Result<SamplerOptions> sampler_options_from(const formats::GgufFile& file) {
         .with_file(file.path());
   }
   return options;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 }  // namespace larder::runtime

@@ -219,11 +219,13 @@ void Session::Impl::save_profile() const noexcept {
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() { impl_->save_profile(); }
 
-Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions& options) {
+Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions& options) try {
   return fill_in(options, model);
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
-Result<RamBudget> Session::plan(const Model& model, const SessionOptions& options) {
+Result<RamBudget> Session::plan(const Model& model, const SessionOptions& options) try {
   const Result<SessionOptions> resolved = fill_in(options, model);
   if (!resolved) return resolved.status();
   const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
@@ -231,11 +233,13 @@ Result<RamBudget> Session::plan(const Model& model, const SessionOptions& option
   Result<RamBudget> budget = plan_ram(model, residence_options(model, *resolved, *kernels));
   if (!budget) return budget.status().with_file(model.file().path());
   return budget;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options,
-                                                 const LoadProgress& loading) {
+                                                 const LoadProgress& loading) try {
   Result<SessionOptions> resolved = fill_in(options, *model);
   if (!resolved) return resolved.status();
   const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
@@ -281,9 +285,11 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
     return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
                                             " tokens does not fit; choose a smaller --ctx-size");
   }
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
-Status Session::encode(std::span<const TokenId> source, ForwardObserver* observer) {
+Status Session::encode(std::span<const TokenId> source, ForwardObserver* observer) try {
   Impl& impl = *impl_;
   if (Status s = impl.check_source(source); !s.ok()) return s;
   impl.rows.clear();
@@ -303,10 +309,12 @@ Status Session::encode(std::span<const TokenId> source, ForwardObserver* observe
   impl.source.assign(source.begin(), source.end());
   impl.tokens.clear();
   return {};
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 Status Session::append(std::span<const TokenId> tokens, const Progress& progress,
-                       ForwardObserver* observer) {
+                       ForwardObserver* observer) try {
   if (Status s = impl_->check_room(tokens, impl_->tokens.size()); !s.ok()) return s;
   const auto batch = static_cast<size_t>(impl_->options.batch_size);
   if (progress && !progress(0, static_cast<int32_t>(tokens.size()))) return impl_->report_cancel();
@@ -323,6 +331,8 @@ Status Session::append(std::span<const TokenId> tokens, const Progress& progress
     }
   }
   return {};
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 int32_t Session::n_reusable(std::span<const TokenId> tokens) const noexcept {
@@ -332,12 +342,14 @@ int32_t Session::n_reusable(std::span<const TokenId> tokens) const noexcept {
   return impl_->state->n_left_by_truncate(static_cast<int32_t>(differing.first - held.begin()));
 }
 
-Status Session::continue_as(std::span<const TokenId> tokens, const Progress& progress) {
+Status Session::continue_as(std::span<const TokenId> tokens, const Progress& progress) try {
   const int32_t n_kept = n_reusable(tokens);
   const auto added = tokens.subspan(static_cast<size_t>(n_kept));
   if (Status s = impl_->check_room(added, static_cast<size_t>(n_kept)); !s.ok()) return s;
   truncate(n_kept);
   return append(added, progress);
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 int32_t Session::truncate(int32_t n_tokens) noexcept {
@@ -357,7 +369,7 @@ std::span<const float> Session::logits() const noexcept {
 
 Status Session::append_all_logits(std::span<const TokenId> tokens,
                                   const std::function<void(int32_t, std::span<const float>)>& each,
-                                  ForwardObserver* observer) {
+                                  ForwardObserver* observer) try {
   if (Status s = impl_->check_room(tokens, impl_->tokens.size()); !s.ok()) return s;
   const auto most = static_cast<size_t>(impl_->forward->options().max_logits);
   const auto n_vocab = static_cast<size_t>(impl_->model->config().n_vocab);
@@ -375,6 +387,8 @@ Status Session::append_all_logits(std::span<const TokenId> tokens,
     done += n;
   }
   return {};
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 const std::vector<TokenId>& Session::tokens() const noexcept { return impl_->tokens; }
