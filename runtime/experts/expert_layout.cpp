@@ -153,7 +153,7 @@ uint64_t ExpertLayout::bytes_for(std::span<const int32_t> pool_slots) const noex
   return bytes;
 }
 
-size_t ExpertLayout::max_pieces(std::span<const int32_t> pool_slots) const noexcept {
+size_t ExpertLayout::max_pieces(std::span<const int32_t> pool_slots) const {
   std::vector<size_t> of_pool(pools_.size());
   for (const Layer& layer : layers_) {
     if (layer.pool < 0) continue;

@@ -47,7 +47,7 @@ class ExpertLayout {
   // REQUIRES: slab_bytes >= floor_bytes()
   std::vector<int32_t> slots_for(uint64_t slab_bytes) const;
   uint64_t bytes_for(std::span<const int32_t> pool_slots) const noexcept;
-  size_t max_pieces(std::span<const int32_t> pool_slots) const noexcept;
+  size_t max_pieces(std::span<const int32_t> pool_slots) const;
   ExpertPolicyShape policy_shape(std::vector<int32_t> pool_slots) const;
 
  private:
