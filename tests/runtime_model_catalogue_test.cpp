@@ -272,7 +272,7 @@ TEST_CASE("model catalogue: H24 H25 H26 routing") {
       },
       kHparam, "expert_group"));
   check(with_u32("H25 99", "expert_gating_func", 99, kHparam));
-  check(with_u32("H25 0", "expert_gating_func", 0, kHparam));
+  check(with_u32("H25 the own of the architecture", "expert_gating_func", 0));
   check(with_u32("H25 sigmoid", "expert_gating_func", 2));
   for (const float scale : {kNan, -1.0F, kInfinity})
     check(with_f32("H25 scale", "expert_weights_scale", scale, kHparam));

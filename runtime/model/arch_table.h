@@ -14,6 +14,7 @@ enum class Experts : uint8_t { never, optional, required, where_routed };
 
 struct ArchRow {
   std::string_view name;  // general.architecture, and the prefix of its keys
+  RequiredTensors required = {};
   Mixer mixer = Mixer::gqa;
   bool has_encoder = false;             // of block_count layers; then decoder_block_count more
   bool has_relative_positions = false;  // biases of distances; nothing rotates

@@ -1,6 +1,7 @@
 #include "runtime/model/config_reader.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <optional>
 
@@ -16,10 +17,12 @@ namespace {
 
 constexpr double kTiny = 1e-6;  // what a divisor must not be below
 
-// The gating functions of expert_gating_func. Source: llama.cpp's enum, 2026-08.
+// The gating functions of expert_gating_func; 0 is the architecture's own. Source: llama.cpp's
+// enum, 2026-08.
 RouterGate read_gate(ArchKeys& keys, RouterGate fallback) {
-  if (!keys.has("expert_gating_func")) return fallback;
-  switch (keys.integer("expert_gating_func", {1, 4})) {
+  switch (keys.integer("expert_gating_func", {0, 4}, 0)) {
+    case 0:
+      return fallback;
     case 1:
       return RouterGate::softmax;
     case 2:
@@ -238,6 +241,23 @@ struct LayerKeys {
   float attention_scale = 1, qkv_limit = 0;
 };
 
+// Files may give windowed layers widths and a base of their own; only those of every layer are
+// supported.
+void check_windowed_keys(ArchKeys& keys, const LayerKeys& layers, const RopeConfig& rope) {
+  if (!layers.windows.has_any()) return;
+  const std::pair<const char*, int32_t> widths[] = {
+      {"rope.dimension_count_swa", rope.n_rot},
+      {"attention.key_length_swa", layers.d_key},
+      {"attention.value_length_swa", layers.d_value},
+  };
+  for (const auto& [key, width] : widths)
+    if (keys.integer(key, {1, kMaxHeadDim}, width) != width)
+      keys.refuse(key, "layers with a window and a width of their own are not supported");
+  if (keys.real("rope.freq_base_swa", {1, FLT_MAX}, rope.base) != rope.base)
+    keys.refuse("rope.freq_base_swa",
+                "layers with a window that rotate by a base of their own are not supported");
+}
+
 bool has_longrope(const formats::GgufFile& file) {
   return file.find_tensor("rope_factors_long.weight") ||
          file.find_tensor("rope_factors_short.weight");
@@ -299,6 +319,7 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   config.context_length =
       static_cast<int32_t>(std::min(keys.integer("context_length", {1, INT64_MAX}), kMaxContext));
   config.norm = row.norm;
+  config.required = row.required;
   config.norm_epsilon = static_cast<float>(keys.real(row.norm_epsilon_key, {0, 1}));
   config.embedding_scale = read_scale(keys, "embedding_scale", 1);
   config.residual_scale = read_scale(keys, "residual_scale", 1);
@@ -311,6 +332,7 @@ Result<ModelConfig> read_config(const formats::GgufFile& file, const ArchRow& ro
   config.relative = read_relative_positions(keys, row, layers.heads.n_heads);
   config.window = layers.windows.window;
   config.rope = read_rope(keys, row, layers.d_key, config.context_length, has_longrope(file));
+  check_windowed_keys(keys, layers, config.rope);
   const double sharpening = read_yarn_sharpening(keys, row, config.rope);
   const Result<int32_t> n_vocab = read_vocabulary(file, keys, config.architecture);
   if (config.has_encoder() && n_vocab)

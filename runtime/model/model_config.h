@@ -43,6 +43,16 @@ enum class QkNorm : uint8_t {
   unit_after_rope
 };
 
+// Tensors that are used wherever a file has them, and that this model was trained with: without one
+// of these its file is not whole.
+struct RequiredTensors {
+  bool qkv_bias = false, attn_output_bias = false;
+  bool norm_bias = false, head_bias = false;
+  bool router_bias = false, expert_bias = false;
+  bool selection_bias = false;
+  bool shared_gate = false;  // of the shared expert
+};
+
 // Which dims rotate together: (2i, 2i + 1), or (i, i + n_rot / 2).
 enum class RopeLayout : uint8_t { adjacent, halves };
 
@@ -193,6 +203,7 @@ struct ModelConfig {
   int32_t context_length = 0;  // trained; what is allocated is the caller's choice
   NormKind norm = NormKind::rms;
   float norm_epsilon = 0;
+  RequiredTensors required;
   RopeConfig rope;
   Window window;              // of the layers that have one
   float embedding_scale = 1;  // of the embedded rows

@@ -165,7 +165,9 @@ Status TensorBinder::bind_one(const TensorRow<Owner>& row, const std::string& na
                               Owner& owner) {
   const GgufTensor* tensor = file_.find_tensor(name);
   if (!tensor) {
-    if (row.presence == Presence::optional) return {};
+    const bool is_required =
+        row.presence == Presence::required || (row.required_by && required_.*row.required_by);
+    if (!is_required) return {};
     return Status(Cause::missing, "required and absent", subject_of(name));
   }
   used_[static_cast<size_t>(tensor - file_.tensors().data())] = true;

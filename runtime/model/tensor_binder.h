@@ -34,8 +34,13 @@ class TensorBinder {
  public:
   // Tensors that `memory` holds, unless it is null, are there instead of in the file. `weights`
   // gets what is converted, and the list of dense tensors.
-  TensorBinder(const formats::GgufFile& file, const TensorMemory* memory, ModelWeights& weights)
-      : file_(file), memory_(memory), weights_(weights), used_(file.tensors().size(), false) {}
+  TensorBinder(const formats::GgufFile& file, const RequiredTensors& required,
+               const TensorMemory* memory, ModelWeights& weights)
+      : file_(file),
+        required_(required),
+        memory_(memory),
+        weights_(weights),
+        used_(file.tensors().size(), false) {}
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   bool is_used(const std::string& name) const;
@@ -65,6 +70,7 @@ class TensorBinder {
   Result<const float*> columns(const formats::GgufTensor& tensor);
 
   const formats::GgufFile& file_;
+  const RequiredTensors& required_;
   const TensorMemory* memory_;
   ModelWeights& weights_;
   std::vector<bool> used_;

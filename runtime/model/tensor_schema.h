@@ -121,6 +121,7 @@ struct TensorRow {
   Slot<Owner> slot;
   Part part = Part::always;
   Presence presence = Presence::required;
+  bool RequiredTensors::*required_by = nullptr;  // models that require an optional one
 };
 
 // What a layer's tensors are named behind: "blk.3", or "enc.blk.3", "dec.blk.3" in two stacks.

@@ -58,7 +58,8 @@ class Parts {
         is_moe_(layer_.is_moe()),
         is_gqa_(layer_.mixer == Mixer::gqa),
         is_latent_(layer_.mixer == Mixer::mla),
-        is_fused_latent_kv_(binder.has(prefix + "attn_kv_b.weight")),
+        is_fused_latent_kv_(!binder.has(prefix + "attn_k_b.weight") &&
+                            binder.has(prefix + "attn_kv_b.weight")),
         is_direct_query_(binder.has(prefix + "attn_q.weight") || layer_.d_query_latent == 0),
         is_fused_rates_(binder.has(prefix + "ssm_ba.weight")),
         is_fused_qkv_(binder.has(prefix + "attn_qkv.weight")),
@@ -232,7 +233,9 @@ Status bind_layer(TensorBinder& binder, const ModelConfig& config, int index, La
   }
   for (const TensorRow<LayerTensors>& row : layer_tensors()) {
     const std::string name = numbered(prefix + std::string(row.name), 0);
-    if (binder.has(name) && !binder.is_used(name)) return parts.refusal(row.part, name);
+    const bool is_twice = row.part == Part::fused_latent_kv && parts.has(Part::split_latent_kv);
+    if (binder.has(name) && !binder.is_used(name) && !is_twice)
+      return parts.refusal(row.part, name);
   }
   layer.d_ff = static_cast<int32_t>(dims.get(Dim::d_ff));
   layer.d_ff_shared = static_cast<int32_t>(dims.get(Dim::d_ff_shared));
@@ -288,7 +291,7 @@ Part final_norm_of(const ModelConfig& config, const TensorBinder& binder) {
 Result<ModelWeights> bind_weights(const formats::GgufFile& file, ModelConfig& config,
                                   const TensorMemory* memory) {
   ModelWeights weights;
-  TensorBinder binder(file, memory, weights);
+  TensorBinder binder(file, config.required, memory, weights);
   Dims dims = model_dims(config);
   const Part final_norm = final_norm_of(config, binder);
   const auto has = [&](Part part) {
