@@ -30,7 +30,9 @@ GgufBuilder copy_of(const formats::GgufFile& file) {
 }
 
 std::optional<GgufBuilder> copy_of_golden(const std::string& name) {
-  const std::string path = std::string(LARDER_SHARED_DIR) + "/goldens/" + name + "/model.gguf";
+  std::string path = std::string(LARDER_TEST_DATA_DIR) + "/goldens/" + name + "/model.gguf";
+  if (!std::filesystem::exists(path))
+    path = std::string(LARDER_SHARED_DIR) + "/goldens/" + name + "/model.gguf";
   if (!std::filesystem::exists(path)) return std::nullopt;
   const auto file = formats::GgufFile::open(path);
   REQUIRE_MESSAGE(file.ok(), file.status().to_string());

@@ -43,7 +43,9 @@ PromptTrace read_prompt(const formats::GgufFile& file, int index,
 }  // namespace
 
 std::unique_ptr<GoldenCase> load_golden(const std::string& name) {
-  const std::string folder = std::string(LARDER_SHARED_DIR) + "/goldens/" + name;
+  std::string folder = std::string(LARDER_TEST_DATA_DIR) + "/goldens/" + name;
+  if (!std::filesystem::exists(folder))
+    folder = std::string(LARDER_SHARED_DIR) + "/goldens/" + name;
   if (!std::filesystem::exists(folder + "/golden.gguf")) return nullptr;
   auto golden = std::make_unique<GoldenCase>();
   golden->name = name;

@@ -12,8 +12,15 @@ namespace {
 
 constexpr double kMaxSeconds = 1.0;
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
 Status answer(const std::shared_ptr<const runtime::Model>& model) {
-  auto forward = runtime::Forward::create(model, {.max_rows = 8, .max_logits = 8});
+  auto forward =
+      runtime::Forward::create(model, {.max_rows = 8, .max_logits = 8, .max_positions = 8});
   if (!forward) return forward.status();
   auto state = runtime::SequenceState::create(model->config(), 8, runtime::CacheType::f16);
   if (!state) return state.status();
@@ -21,6 +28,8 @@ Status answer(const std::shared_ptr<const runtime::Model>& model) {
   for (const int32_t token : {1, 2, 3, 250})
     rows.push_back({token, static_cast<int32_t>(rows.size()), 0, true});
   runtime::SequenceState* sequences[] = {state->get()};
+  if (model->config().has_encoder())
+    if (Status status = (*forward)->encode(rows, sequences); !status.ok()) return status;
   const Status status = (*forward)->run(rows, sequences);
   if (!status.ok()) {
     CHECK((*state)->n_positions() == 0);
@@ -31,12 +40,6 @@ Status answer(const std::shared_ptr<const runtime::Model>& model) {
       REQUIRE(std::isfinite((*forward)->logits(static_cast<int>(r))[i]));
   return {};
 }
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
 
 std::string full(const char* key) { return std::string("qwen3moe.") + key; }
 

@@ -28,6 +28,8 @@ ModelCase changed(std::string id, const std::function<void(GgufBuilder&)>& chang
                   std::vector<Cause> causes = {}, std::string subject = {},
                   const TinyShape& shape = {});
 
+// Runs four tokens. Every logit of an answer is finite, and a failure leaves the sequence empty.
+Status answer(const std::shared_ptr<const runtime::Model>& model);
 // Opens the file, within a second, and runs four tokens; every logit of an answer is finite.
 void check(const ModelCase& one);
 

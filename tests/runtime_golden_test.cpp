@@ -47,7 +47,8 @@ const char* const kCases[] = {"mixtral",
                               "bailingmoe2",
                               "ernie4_5-moe",
                               "hunyuan-moe",
-                              "minimax-m2"};
+                              "minimax-m2",
+                              "deepseek"};
 constexpr size_t kCasesInEveryWay = 22;
 
 // Threads, and tokens of one call (0: all), beside one thread and all tokens.
