@@ -7,8 +7,8 @@
 
 #include "quant/dispatch.h"
 #include "quant/parallel.h"
-#include "runtime/experts/expert_profile.h"
 #include "runtime/model/token_work.h"
+#include "runtime/session/kept_use.h"
 #include "runtime/session/sequence_state.h"
 
 namespace larder::runtime {
@@ -111,12 +111,8 @@ struct Session::Impl {
   Status check_room(std::span<const TokenId> added, size_t n_kept) const;
   Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
   Status report_cancel();
-  void load_profile();
-  void save_profile() const noexcept;
 
-  // Of experts; the path is empty where none is kept.
-  std::string profile_path, profile_note;
-  ModelFingerprint fingerprint;
+  KeptUse kept_use;
 };
 
 Status Session::Impl::check_tokens(std::span<const TokenId> ids) const {
@@ -189,35 +185,8 @@ Status Session::Impl::report_cancel() {
                 "stopped after " + std::to_string(n_tokens()) + " tokens of the context");
 }
 
-void Session::Impl::load_profile() {
-  const ExpertForecast* forecast = experts ? experts->forecast() : nullptr;
-  if (forecast == nullptr || options.profile_folder.empty()) return;
-  const auto known = fingerprint_of(model->file());
-  if (!known) return;
-  fingerprint = *known;
-  profile_path = options.profile_folder + "/experts-" + fingerprint.name();
-  const auto profile = read_expert_profile(profile_path, fingerprint, forecast->n_experts());
-  if (profile) {
-    experts->import_use(profile->use, profile->n_tokens);
-  } else if (profile.status().cause() != Cause::io) {  // which a missing file is, too
-    profile_note = profile.status().to_string();
-  }
-}
-
-void Session::Impl::save_profile() const noexcept {
-  if (profile_path.empty()) return;
-  try {
-    const ExpertForecast& forecast = *experts->forecast();
-    ExpertProfile profile = {0, std::vector<float>(forecast.n_experts())};
-    profile.n_tokens = forecast.export_use(profile.use);
-    // Where that fails the next session learns anew.
-    if (profile.n_tokens > 0) (void)write_expert_profile(profile_path, fingerprint, profile);
-  } catch (const std::bad_alloc&) {
-  }
-}
-
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::~Session() { impl_->save_profile(); }
+Session::~Session() { impl_->kept_use.save(); }
 
 Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions& options) try {
   return fill_in(options, model);
@@ -279,7 +248,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
       impl->source.reserve(static_cast<size_t>(resolved->n_ctx));
       impl->rows.reserve(static_cast<size_t>(resolved->n_ctx));
     }
-    impl->load_profile();
+    impl->kept_use.load(resolved->profile_folder, impl->model->file(), impl->experts);
     return std::unique_ptr<Session>(new Session(std::move(impl)));
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
@@ -399,7 +368,7 @@ const SessionOptions& Session::options() const noexcept { return impl_->options;
 const char* Session::isa() const noexcept { return impl_->kernels->name; }
 size_t Session::bytes() const noexcept { return impl_->forward->bytes() + impl_->state->bytes(); }
 const RamBudget& Session::ram() const noexcept { return impl_->ram; }
-const std::string& Session::profile_note() const noexcept { return impl_->profile_note; }
+const std::string& Session::profile_note() const noexcept { return impl_->kept_use.note(); }
 
 std::optional<ExpertStatistics> Session::expert_statistics() const {
   return impl_->experts ? impl_->experts->statistics() : std::nullopt;
