@@ -6,6 +6,7 @@
 
 #include "apps/answer_printer.h"
 #include "apps/json.h"
+#include "apps/paging_report.h"
 
 namespace larder::apps {
 
@@ -37,6 +38,7 @@ Result<StopReason> Conversation::regenerate() {
 }
 
 Result<StopReason> Conversation::run(const Turn& turn) {
+  experts_before_ = session_.expert_statistics();
   auto progress = std::make_unique<ProgressLine>(err_, "prompt", output_options_.is_quiet);
   const bool shows_thinking = !hides_thinking_ && (out_.is_terminal() || !output_options_.is_quiet);
   AnswerPrinter printer(output_, out_, err_, shows_thinking);
@@ -72,6 +74,12 @@ void Conversation::write_json(const Answer& answer) {
   DataValue object = DataValue::make_dict({{"message", to_data(answer.message)}});
   add_origin(object, session_.model().file().path(), chat_->options().sampler.seed);
   add_ending(object, answer.tokens, answer.reason, *last_timings_, !answer.message.calls.empty());
+  if (auto statistics = session_.expert_statistics()) {
+    statistics->counters -= experts_before_->counters;
+    const Timings& timings = *last_timings_;
+    object.dict.emplace_back(
+        "experts", apps::to_data(*statistics, timings.prompt_seconds + timings.predicted_seconds));
+  }
   output_.write(to_json(object) + "\n");
 }
 

@@ -48,6 +48,7 @@ class Conversation {
   Terminal out_, err_;
   bool hides_thinking_, has_lost_reader_ = false;
   std::optional<Timings> last_timings_;
+  std::optional<runtime::ExpertStatistics> experts_before_;  // the answer that runs
   int32_t n_turns_ = 0;
 };
 

@@ -18,6 +18,12 @@ int32_t slots_at(const ExpertPool& pool, int64_t share) noexcept {
 
 }  // namespace
 
+uint64_t ExpertSpans::read_bytes() const noexcept {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < n_ranges; ++i) bytes += WeightReader::span_bytes(ranges[i]);
+  return bytes;
+}
+
 int32_t ExpertLayout::pool_for(uint64_t slot_bytes) {
   for (size_t i = 0; i < pools_.size(); ++i)
     if (pools_[i].slot_bytes == slot_bytes) return static_cast<int32_t>(i);

@@ -25,6 +25,8 @@ struct ExpertSpans {
   std::array<FileRange, 3> ranges;  // the first n_ranges; neighbours in the file are one
   size_t n_ranges = 0;
   size_t gate = 0, up = 0, down = 0;  // where each matrix begins in the slot
+
+  uint64_t read_bytes() const noexcept;
 };
 
 class ExpertLayout {

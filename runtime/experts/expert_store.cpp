@@ -41,6 +41,8 @@ class MappedExpertStore final : public ExpertStore {
 
 }  // namespace
 
+void ExpertStore::predict(int, std::span<const int32_t>) noexcept {}
+
 std::unique_ptr<ExpertStore> make_mapped_expert_store(const ModelWeights& weights) {
   return std::make_unique<MappedExpertStore>(weights);
 }

@@ -53,6 +53,11 @@ class ExpertStore {
   virtual Status wait(const ExpertPin& pin, ExpertWeights& weights) = 0;
   virtual void release(std::span<const ExpertPin> pins) noexcept = 0;
 
+  // Whether predict() is worth its price in this pass; asked behind observe().
+  virtual bool wants_predictions() const noexcept { return false; }
+  // What a later layer may ask for, the most likely first. Never waits, never fails.
+  virtual void predict(int layer, std::span<const int32_t> experts) noexcept;
+
   virtual size_t bytes() const noexcept = 0;  // of weights that the store holds
   // None where nothing is read.
   virtual std::optional<ExpertStatistics> statistics() const { return std::nullopt; }

@@ -1,12 +1,14 @@
 #include "runtime/experts/paged_expert_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "runtime/experts/prefetch_advisor.h"
 #include "runtime/experts/read_probe.h"
 #include "runtime/experts/weight_reader.h"
 #include "runtime/session/anonymous_memory.h"
@@ -17,6 +19,11 @@ namespace {
 // Of smaller slabs a probe tells more about caches than about the disk.
 constexpr uint64_t kMinProbedBytes = uint64_t{256} << 20;
 constexpr size_t kSamples = 512;
+// Predictions of more experts than any model uses at a time are cut.
+constexpr size_t kMaxRanks = 64;
+// A tenth more may be read for being read in time: measured on 12 layers of Qwen3-30B-A3B's shapes
+// with a disk of 3 GB/s, nine of ten experts read ahead are used.
+constexpr PrefetchRules kPrefetch = {.max_growth = 0.1f};
 // What a reading thread touches of its stack, and what the system keeps for it.
 constexpr uint64_t kThreadBytes = 64 << 10;
 constexpr uint64_t kMostThreads = 8;
@@ -43,6 +50,7 @@ class PagedExpertStore final : public ExpertStore {
         slab_(std::move(slab)),
         pool_slots_(std::move(pool_slots)),
         policy_(layout_.policy_shape(pool_slots_)),
+        advisor_(static_cast<int32_t>(kMaxRanks), kPrefetch),
         slots_(static_cast<size_t>(policy_.n_slots())) {
     std::byte* at = slab_.data();
     size_t next = 0;
@@ -67,6 +75,8 @@ class PagedExpertStore final : public ExpertStore {
   size_t gather(std::span<ExpertPin> pins, bool waits) override;
   Status wait(const ExpertPin& pin, ExpertWeights& weights) override;
   void release(std::span<const ExpertPin> pins) noexcept override;
+  bool wants_predictions() const noexcept override { return wants_predictions_; }
+  void predict(int layer, std::span<const int32_t> experts) noexcept override;
   size_t bytes() const noexcept override { return slab_.bytes(); }
   std::optional<ExpertStatistics> statistics() const override;
   const ExpertForecast* forecast() const noexcept override { return &policy_.forecast(); }
@@ -88,11 +98,13 @@ class PagedExpertStore final : public ExpertStore {
   AnonymousMemory slab_;
   std::vector<int32_t> pool_slots_;
   ExpertPolicy policy_;
+  PrefetchAdvisor advisor_;
   std::vector<Slot> slots_;
   std::unique_ptr<WeightReader> reader_;
   ExpertCounters counters_;
   double probe_bytes_per_s_ = 0;
   int first_layer_ = -1;  // that has routed experts
+  bool wants_predictions_ = false;
 };
 
 // Matrices of experts all over the files.
@@ -132,9 +144,39 @@ Status PagedExpertStore::open_reader(const PagedStoreOptions& options) {
 }
 
 void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
+  const size_t n_rows = routes.experts.size() / static_cast<size_t>(routes.n_active);
+  if (routes.layer == first_layer_) {
+    counters_.n_tokens += n_rows;
+    wants_predictions_ = n_rows == 1 && advisor_.begin_step();
+  }
+  if (n_rows == 1) {
+    const auto n_missing =
+        std::count_if(routes.experts.begin(), routes.experts.end(),
+                      [&](int32_t expert) { return policy_.find(routes.layer, expert) < 0; });
+    advisor_.observe(routes.layer, routes.experts, static_cast<int32_t>(n_missing));
+  }
   policy_.observe(routes);
-  if (routes.layer == first_layer_)
-    counters_.n_tokens += routes.experts.size() / static_cast<size_t>(routes.n_active);
+}
+
+void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noexcept {
+  const size_t n = std::min(experts.size(), kMaxRanks);
+  std::array<uint8_t, kMaxRanks> is_missing;
+  std::array<int32_t, kMaxRanks> ranks;
+  for (size_t i = 0; i < n; ++i) is_missing[i] = policy_.find(layer, experts[i]) < 0;
+  const size_t n_worth =
+      advisor_.advise({layer, experts.first(n), {is_missing.data(), n}}, {ranks.data(), n});
+  for (const int32_t rank : std::span(ranks).first(n_worth)) {
+    const int32_t expert = experts[static_cast<size_t>(rank)];
+    const ExpertPlace place = policy_.take_ahead(layer, expert, advisor_.precision(rank));
+    if (place.slot < 0) continue;
+    Slot& to = slot(place.slot);
+    to.is_ahead = true;
+    to.n_kept_pins = 1;
+    load(place.slot, layer, expert, false);
+    advisor_.started(rank);
+    ++counters_.n_ahead;
+    counters_.bytes_ahead += layout_.spans(layer, expert).read_bytes();
+  }
 }
 
 void PagedExpertStore::load(int32_t index, int layer, int32_t expert, bool is_urgent) {
@@ -278,7 +320,7 @@ Result<std::shared_ptr<ExpertStore>> make_paged_expert_store(const Model& model,
       return Status(Cause::budget, "experts need " + std::to_string(layout.floor_bytes()) +
                                        " bytes at least, there are " +
                                        std::to_string(options.slab_bytes));
-    Result<WeightFiles> files = WeightFiles::open(model.file());
+    Result<WeightFiles> files = WeightFiles::open(model.file(), options.access);
     if (!files) return files.status();
     std::vector<int32_t> pool_slots = layout.slots_for(options.slab_bytes);
     Result<AnonymousMemory> slab =

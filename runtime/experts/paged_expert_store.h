@@ -9,6 +9,7 @@
 #include "runtime/experts/expert_layout.h"
 #include "runtime/experts/expert_store.h"
 #include "runtime/experts/read_backend.h"
+#include "runtime/experts/weight_files.h"
 #include "runtime/model/model.h"
 
 namespace larder::runtime {
@@ -18,6 +19,7 @@ struct PagedStoreOptions {
   // Null: the way of reading that a short probe of the disk chooses; for small models, whose reads
   // tell nothing about a disk, threads. A maker gets the number of reads that may be unanswered.
   std::function<Result<std::unique_ptr<ReadBackend>>(size_t capacity)> make_backend = nullptr;
+  WeightFiles::Access access = WeightFiles::Access::direct;
 };
 
 // The slab is taken, and filled with zeros, here; later nothing is. Errors: `io`, `changed`,

@@ -58,18 +58,21 @@ WeightFiles::~WeightFiles() {
     if (shard.descriptor >= 0) ::close(shard.descriptor);
 }
 
-Status WeightFiles::open_shard(const formats::MappedFile& mapped) {
+Status WeightFiles::open_shard(const formats::MappedFile& mapped, Access access) {
   Shard& shard = shards_.emplace_back();
   shard.path = mapped.path();
   shard.identity = mapped.identity();
-  shard.descriptor = open_file(shard.path, O_DIRECT);
+  errno = EINVAL;
+  if (access == Access::direct) shard.descriptor = open_file(shard.path, O_DIRECT);
   if (shard.descriptor >= 0 && !can_read_directly(shard.descriptor)) {
     ::close(shard.descriptor);
     shard.descriptor = -1;
     errno = EINVAL;
   }
   if (shard.descriptor < 0 && errno == EINVAL) {
-    note_ = "the file system has no direct reads; they go through the page cache";
+    note_ = access == Access::direct
+                ? "the file system has no direct reads; they go through the page cache"
+                : "reads go through the page cache";
     shard.descriptor = open_file(shard.path, 0);
     // No reading ahead: what is needed next is elsewhere.
     if (shard.descriptor >= 0) ::posix_fadvise(shard.descriptor, 0, 0, POSIX_FADV_RANDOM);
@@ -78,14 +81,14 @@ Status WeightFiles::open_shard(const formats::MappedFile& mapped) {
   return check(static_cast<int32_t>(shards_.size()) - 1);
 }
 
-Result<WeightFiles> WeightFiles::open(const formats::GgufFile& file) {
+Result<WeightFiles> WeightFiles::open(const formats::GgufFile& file, Access access) {
   WeightFiles files;
   for (int i = 0; i < file.n_shards(); ++i) {
     const formats::MappedFile* const mapped = file.shard(i);
     if (mapped == nullptr)
       return Status(Cause::unsupported, "a model in memory has no file to read experts from")
           .with_file(file.path());
-    if (Status s = files.open_shard(*mapped); !s.ok()) return s;
+    if (Status s = files.open_shard(*mapped, access); !s.ok()) return s;
   }
   return files;
 }

@@ -17,7 +17,8 @@ class WeightFiles {
 
   // Errors: `io`; `changed` if a path leads elsewhere by now; `unsupported` for a model in memory.
   // Where a file system has no direct reads they go through the page cache, and note() says so.
-  static Result<WeightFiles> open(const formats::GgufFile& file);
+  enum class Access { direct, page_cache };
+  static Result<WeightFiles> open(const formats::GgufFile& file, Access access = Access::direct);
 
   WeightFiles(WeightFiles&& other) noexcept { *this = std::move(other); }
   WeightFiles& operator=(WeightFiles&& other) noexcept;
@@ -41,7 +42,7 @@ class WeightFiles {
   };
   WeightFiles() = default;
   const Shard& at(int32_t shard) const noexcept { return shards_[static_cast<size_t>(shard)]; }
-  Status open_shard(const formats::MappedFile& mapped);
+  Status open_shard(const formats::MappedFile& mapped, Access access);
 
   std::vector<Shard> shards_;
   std::string note_;

@@ -84,7 +84,7 @@ void ExpertWave::request(const LayerStep& layer) noexcept {
   n_pinned_ += n;
 }
 
-void ExpertWave::next(const LayerStep& layer) noexcept {
+void ExpertWave::next(const LayerStep& layer, Arrivals arrivals) noexcept {
   Pass& pass = layer.pass;
   release(layer, n_running_);
   n_running_ = 0;
@@ -97,19 +97,18 @@ void ExpertWave::next(const LayerStep& layer) noexcept {
   if (pass.status.ok()) request(layer);
   if (is_first_ && layer.config.shared != SharedExpert::none) add_shared(layer);
   is_first_ = false;
-  if (pass.status.ok()) add_arrived(layer);
+  if (pass.status.ok()) add_arrived(layer, arrivals == Arrivals::awaited && is_empty());
   if (pass.status.ok()) return;
   n_up_jobs_ = n_down_jobs_ = 0;
   n_slots_ = n_shared_rows_ = 0;
   release(layer, n_pinned_);
 }
 
-void ExpertWave::add_arrived(const LayerStep& layer) noexcept {
+void ExpertWave::add_arrived(const LayerStep& layer, bool waits) noexcept {
   Pass& pass = layer.pass;
   const Workspace& space = pass.space;
-  const bool is_idle = n_up_jobs_ == 0;
   n_running_ = static_cast<int32_t>(
-      pass.experts.gather({space.pins, static_cast<size_t>(n_pinned_)}, is_idle));
+      pass.experts.gather({space.pins, static_cast<size_t>(n_pinned_)}, waits));
   for (int32_t i = 0; i < n_running_; ++i) {
     ExpertWeights weights;
     pass.status = pass.experts.wait(space.pins[i], weights);

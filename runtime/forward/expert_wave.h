@@ -17,10 +17,12 @@ class ExpertWave {
   // Sorts a layer's choices (space.experts) into slots, by expert, then by row.
   void begin(const LayerStep& layer) noexcept;
   // Gives back the wave before, asks for as many further experts as the store can pin and writes
-  // the jobs of those that are there; where none is, waits for one. Empty behind the last wave, and
-  // after a failure, which the pass then holds.
-  void next(const LayerStep& layer) noexcept;
+  // the jobs of those that are there; where none is, awaits one if asked to.
+  enum class Arrivals { at_hand, awaited };
+  void next(const LayerStep& layer, Arrivals arrivals) noexcept;
 
+  // Behind the last wave, and after a failure, which the pass then holds.
+  bool is_over() const noexcept { return is_empty() && n_pinned_ == 0; }
   bool is_empty() const noexcept { return n_up_jobs_ == 0; }
   size_t n_up_jobs() const noexcept { return n_up_jobs_; }      // space.up_jobs
   size_t n_down_jobs() const noexcept { return n_down_jobs_; }  // space.down_jobs
@@ -32,7 +34,7 @@ class ExpertWave {
   void order_experts(const LayerStep& layer) noexcept;
   void release(const LayerStep& layer, int32_t n) noexcept;
   void request(const LayerStep& layer) noexcept;
-  void add_arrived(const LayerStep& layer) noexcept;
+  void add_arrived(const LayerStep& layer, bool waits) noexcept;
   void add_expert(const LayerStep& layer, int32_t expert, const ExpertWeights& weights) noexcept;
   void add_shared(const LayerStep& layer) noexcept;
 

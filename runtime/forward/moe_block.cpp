@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/forward/predict_routes.h"
+
 namespace larder::runtime {
 namespace {
 
@@ -107,13 +109,18 @@ void run_experts(quant::Team& team, const LayerStep& layer) noexcept {
   ExpertWave& wave = pass.wave;
   team.once([&] {
     wave.begin(layer);
-    wave.next(layer);
+    wave.next(layer, ExpertWave::Arrivals::at_hand);
   });
-  while (!wave.is_empty()) {
-    quant::grouped_matmul(team, pass.matmul, {pass.space.up_jobs, wave.n_up_jobs()});
-    activate_wave(team, layer, wave);
-    quant::grouped_matmul(team, pass.matmul, {pass.space.down_jobs, wave.n_down_jobs()});
-    team.once([&] { wave.next(layer); });
+  predict_routes(team, layer);
+  while (!wave.is_over()) {
+    if (wave.is_empty()) {
+      team.barrier();  // all have seen this wave before the next is made
+    } else {
+      quant::grouped_matmul(team, pass.matmul, {pass.space.up_jobs, wave.n_up_jobs()});
+      activate_wave(team, layer, wave);
+      quant::grouped_matmul(team, pass.matmul, {pass.space.down_jobs, wave.n_down_jobs()});
+    }
+    team.once([&] { wave.next(layer, ExpertWave::Arrivals::awaited); });
   }
   team.for_each(pass.n_rows(), [&](int64_t row) { add_results(layer, row); });
 }

@@ -139,6 +139,8 @@ void Workspace::lay_out_experts(Arena& arena, const WorkspaceSizes& sizes) noexc
   router_scratch = arena.take<float>(sizes.n_threads * 2 * n_experts);
   experts = arena.take<int32_t>(n_slots);
   weights = arena.take<float>(n_slots);
+  predicted_experts = arena.take<int32_t>(static_cast<size_t>(sizes.n_active));
+  predicted_weights = arena.take<float>(static_cast<size_t>(sizes.n_active));
   slot_of = arena.take<int32_t>(n_slots);
   choice_of = arena.take<int32_t>(n_slots);
   first_slot = arena.take<int32_t>(n_experts + 1);

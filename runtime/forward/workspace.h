@@ -86,6 +86,9 @@ class Workspace {
   float* router_scratch = nullptr;  // [n_threads][2 * n_experts]
   int32_t* experts = nullptr;       // [n_rows][n_active], gapless for the layer's own n_active
   float* weights = nullptr;         // [n_rows][n_active]
+  // What the next layer may choose for the one row.
+  int32_t* predicted_experts = nullptr;  // [n_active]
+  float* predicted_weights = nullptr;    // [n_active]
 
   // Experts. A slot is one (row, chosen expert); slots are sorted by expert, then by row.
   int32_t* slot_of = nullptr;     // [n_rows][n_active]: where a row's choice stands
