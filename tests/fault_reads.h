@@ -1,8 +1,10 @@
 // A backend of reads that does to answers what disks, kernels and bad luck do.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -27,13 +29,13 @@ class FaultReads final : public runtime::ReadBackend {
   const char* name() const noexcept override { return "faults"; }
   int n_lanes() const noexcept override { return inner_->n_lanes(); }
   void submit(std::span<const runtime::RawRead> reads) noexcept override {
-    for (runtime::RawRead read : reads) {
+    for (const runtime::RawRead& read : reads) {
       const ReadFate fate = fate_ ? fate_(read) : ReadFate{};
       if (fate.answer != 0) {
         held_.push_back({read.id, fate.answer, runtime::read_clock_us()});
         continue;
       }
-      if (fate.most_bytes > 0) read.n_bytes = std::min(read.n_bytes, fate.most_bytes);
+      most_[read.id] = fate.most_bytes > 0 ? fate.most_bytes : read.n_bytes;
       inner_->submit({&read, 1});
     }
   }
@@ -42,7 +44,10 @@ class FaultReads final : public runtime::ReadBackend {
   size_t collect(std::span<runtime::RawResult> results, bool waits) noexcept override {
     runtime::RawResult some[16];
     const size_t n_inner = inner_->collect(some, waits && held_.empty());
-    held_.insert(held_.end(), some, some + n_inner);
+    for (size_t i = 0; i < n_inner; ++i) {
+      some[i].n_bytes = std::min<int64_t>(some[i].n_bytes, most_[some[i].id]);
+      held_.push_back(some[i]);
+    }
     // With reordering, answers come one at a time, and now and then none comes.
     if (reorders_ && !waits && next() % 3 == 0) return 0;
     size_t n = 0;
@@ -64,6 +69,7 @@ class FaultReads final : public runtime::ReadBackend {
   Fate fate_;
   bool reorders_;
   std::vector<runtime::RawResult> held_;
+  std::map<uint32_t, uint32_t> most_;  // bytes of an answer, by the read's id
   uint64_t state_ = 1;
 };
 
