@@ -15,6 +15,7 @@ namespace larder::runtime {
 void ForwardObserver::layer_output(int, const float*, int, int) {}
 void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
 void ForwardObserver::source_output(const float*, size_t, int, int) {}
+void ForwardObserver::part_done(PassPart) {}
 
 namespace {
 

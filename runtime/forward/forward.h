@@ -25,6 +25,10 @@ struct TokenRow {
   bool wants_logits = false;
 };
 
+// What a pass spends its time on. Norms, residual sums and embeddings are the rest.
+enum class PassPart : uint8_t { attention, router, experts, head, rest };
+inline constexpr int kNumPassParts = 5;
+
 // Sees, and may steer, what happens inside; for references and for expert statistics. Called on one
 // thread, between layers. All pointers are valid during the call only.
 class ForwardObserver {
@@ -38,6 +42,9 @@ class ForwardObserver {
   virtual void routes(int layer, int32_t* experts, float* weights, int n_rows, int n_active);
   // What an encoder makes of sources, behind its last norm: [n_rows][d_model], stride floats apart.
   virtual void source_output(const float* rows, size_t stride, int n_rows, int d_model);
+  // The team has done what belongs to this part since the part before it ended. Carried states are
+  // attention's part.
+  virtual void part_done(PassPart part);
 };
 
 struct ForwardOptions {

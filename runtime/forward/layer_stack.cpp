@@ -105,23 +105,35 @@ ActivationForms mixer_forms(const LayerStep& layer) noexcept {
   return 0;
 }
 
+// Behind a barrier: what one thread has done, all have.
+void end_part(const quant::Team& team, const Pass& pass, PassPart part) noexcept {
+  if (pass.observer && team.thread() == 0) pass.observer->part_done(part);
+}
+
 void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
   const LayerStep layer = layer_of(pass, index);
 
   norm_rows(team, pass, layer.weights.attn_norm, mixer_forms(layer));
+  end_part(team, pass, PassPart::rest);
   mix(team, layer);
+  end_part(team, pass, PassPart::attention);
   add_branch(team, pass, pass.faults.mixer);
 
   if (layer.weights.source_q.weight.data) {
     norm_rows(team, pass, layer.weights.source_norm, source_query_forms(layer));
+    end_part(team, pass, PassPart::rest);
     attend_source(team, layer);
     project_mixed(team, layer, layer.weights.source_output);
+    end_part(team, pass, PassPart::attention);
     add_branch(team, pass, pass.faults.mixer);
   }
 
   norm_rows(team, pass, layer.weights.ffn_norm, expert_input_forms(layer));
+  end_part(team, pass, PassPart::rest);
   choose_experts(team, layer);
+  end_part(team, pass, PassPart::router);
   run_experts(team, layer);
+  end_part(team, pass, PassPart::experts);
   add_branch(team, pass, pass.faults.layer);
 
   team.once([&] { look_at(layer); });
@@ -153,6 +165,7 @@ void embed(quant::Team& team, Pass& pass) noexcept {
 // Final norm and head, for the rows that want logits.
 void read_out(quant::Team& team, Pass& pass) noexcept {
   if (pass.n_logits == 0) return;
+  end_part(team, pass, PassPart::rest);
   const Linear& head = pass.weights.output;
   const ActivationForms forms = forms_for({head.weight}, pass.matmul.arithmetic);
   team.for_each(pass.n_logits, [&](int64_t i) {
@@ -172,6 +185,7 @@ void read_out(quant::Team& team, Pass& pass) noexcept {
       pass.faults.logits.raise(pass.space.logit_rows[i]);
   });
   team.once([&] { pass.status = pass.faults.of_logits(pass); });
+  end_part(team, pass, PassPart::head);
 }
 
 // An encoder's final norm; what the decoder will see of it goes into the sequences.

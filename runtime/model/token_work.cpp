@@ -68,23 +68,27 @@ Work attention_work(const LayerConfig& config, const LayerWeights& layer) noexce
          vector_work(layer.sinks, config.n_heads);
 }
 
-Work expert_work(const ExpertStack& stack) noexcept {
+Work stack_work(const ExpertStack& stack) noexcept {
   return matrix_work(stack.first) + vector_work(stack.bias, stack.first.n_rows);
 }
 
 Work ffn_work(const LayerConfig& config, const LayerWeights& layer, int64_t d_model) noexcept {
-  const Work expert = expert_work(layer.gate) + expert_work(layer.up) + expert_work(layer.down);
   const auto n_experts = static_cast<uint64_t>(config.router.n_experts);
   const auto n_active = static_cast<uint64_t>(config.router.n_active);
   const auto width = static_cast<uint64_t>(d_model);
   const Work router = {n_experts * width * sizeof(float), 2 * n_experts * width};
   return router + vector_work(layer.router_bias, config.router.n_experts) +
-         vector_work(layer.selection_bias, config.router.n_experts) + n_active * expert +
-         matrix_work(layer.shared_gate) + matrix_work(layer.shared_up) +
-         matrix_work(layer.shared_down) + vector_work(layer.shared_router, d_model);
+         vector_work(layer.selection_bias, config.router.n_experts) +
+         n_active * expert_work(layer) + matrix_work(layer.shared_gate) +
+         matrix_work(layer.shared_up) + matrix_work(layer.shared_down) +
+         vector_work(layer.shared_router, d_model);
 }
 
 }  // namespace
+
+Work expert_work(const LayerWeights& layer) noexcept {
+  return stack_work(layer.gate) + stack_work(layer.up) + stack_work(layer.down);
+}
 
 TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
                      size_t cache_element_bytes) noexcept {

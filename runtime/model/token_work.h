@@ -37,6 +37,9 @@ struct TokenWork {
   uint64_t prefill_ops(int64_t first, int64_t n_tokens) const noexcept;
 };
 
+// One token's way through one routed expert of a layer.
+Work expert_work(const LayerWeights& layer) noexcept;
+
 TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
                      size_t cache_element_bytes) noexcept;
 
