@@ -5,12 +5,12 @@
 
 namespace larder::apps {
 
+using runtime::AnswerPart;
 using runtime::Flow;
-using runtime::Part;
 
-Flow AnswerPrinter::show(Part part, std::string_view piece) {
-  if (part != Part::answer) {
-    if (part == Part::call || shows_thinking_) show_aside(part, piece);
+Flow AnswerPrinter::show(AnswerPart part, std::string_view piece) {
+  if (part != AnswerPart::answer) {
+    if (part == AnswerPart::call || shows_thinking_) show_aside(part, piece);
     return Flow::go_on;
   }
   end_aside();
@@ -25,15 +25,15 @@ void AnswerPrinter::finish() {
   ends_with_newline_ = true;
 }
 
-void AnswerPrinter::show_aside(Part part, std::string_view piece) {
+void AnswerPrinter::show_aside(AnswerPart part, std::string_view piece) {
   const Terminal& terminal = aside_terminal();
   if (part_ != part) {
     end_aside();
     flush_wrap();
     part_ = part;
     write_aside(terminal.dim());
-    if (part == Part::call) write_aside("[call] ");
-    if (part == Part::thinking && !terminal.has_color()) write_aside("[thinking]\n");
+    if (part == AnswerPart::call) write_aside("[call] ");
+    if (part == AnswerPart::thinking && !terminal.has_color()) write_aside("[thinking]\n");
   }
   if (out_.is_terminal()) {
     write_wrapped(piece);
@@ -43,11 +43,11 @@ void AnswerPrinter::show_aside(Part part, std::string_view piece) {
 }
 
 void AnswerPrinter::end_aside() {
-  if (part_ == Part::answer) return;
+  if (part_ == AnswerPart::answer) return;
   flush_wrap();
   const Terminal& terminal = aside_terminal();
-  const bool was_thinking = part_ == Part::thinking;
-  part_ = Part::answer;
+  const bool was_thinking = part_ == AnswerPart::thinking;
+  part_ = AnswerPart::answer;
   write_aside(terminal.reset());
   if (was_thinking && !terminal.has_color()) write_aside("\n[end of thinking]");
   write_aside(was_thinking ? "\n\n" : "\n");

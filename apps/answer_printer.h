@@ -18,12 +18,12 @@ class AnswerPrinter {
   AnswerPrinter(Output& output, const Terminal& out, const Terminal& err, bool shows_thinking)
       : output_(output), out_(out), err_(err), shows_thinking_(shows_thinking) {}
 
-  runtime::Flow show(runtime::Part part, std::string_view piece);
+  runtime::Flow show(runtime::AnswerPart part, std::string_view piece);
   // Ends the last line.
   void finish();
 
  private:
-  void show_aside(runtime::Part part, std::string_view piece);
+  void show_aside(runtime::AnswerPart part, std::string_view piece);
   void end_aside();
   const Terminal& aside_terminal() const noexcept;
   void write_aside(std::string_view text);
@@ -36,7 +36,7 @@ class AnswerPrinter {
   const Terminal& out_;
   const Terminal& err_;
   bool shows_thinking_;
-  runtime::Part part_ = runtime::Part::answer;  // what was shown last
+  runtime::AnswerPart part_ = runtime::AnswerPart::answer;  // what was shown last
   WordWrap wrap_;
   bool ends_with_newline_ = true;
 };

@@ -48,7 +48,7 @@ Result<StopReason> Conversation::run(const Turn& turn) {
         if (done == total) progress.reset();
         return true;
       },
-      [&](runtime::Part part, std::string_view piece) {
+      [&](runtime::AnswerPart part, std::string_view piece) {
         return output_options_.is_json ? Flow::go_on : printer.show(part, piece);
       });
   progress.reset();

@@ -82,7 +82,8 @@ int answer(const Engine& engine, const std::string& prompt, const GenerateOption
   runtime::Sampler sampler(engine.sampler, session.model().config().n_vocab);
   const auto generated =
       runtime::generate(session, sampler, options.generation, [&](std::string_view piece) {
-        return options.output.is_json ? Flow::go_on : printer.show(runtime::Part::answer, piece);
+        return options.output.is_json ? Flow::go_on
+                                      : printer.show(runtime::AnswerPart::answer, piece);
       });
   if (!generated) return fail(generated.status());
   timings->n_predicted = static_cast<int32_t>(generated->tokens.size());

@@ -15,12 +15,12 @@ using larder::formats::DataValue;
 using larder::formats::MarkedText;
 using larder::formats::TokenId;
 using larder::runtime::Answer;
+using larder::runtime::AnswerPart;
 using larder::runtime::Chat;
 using larder::runtime::ChatOptions;
 using larder::runtime::Flow;
 using larder::runtime::Message;
 using larder::runtime::Model;
-using larder::runtime::Part;
 using larder::runtime::Session;
 using larder::runtime::SessionOptions;
 using larder::runtime::StopReason;
@@ -193,10 +193,11 @@ TEST_CASE("chat: cancelled before any text, the message is taken back; after it,
   CHECK(chat->messages().empty());
 
   std::string seen;
-  const auto cut = chat->say("Tell me a story about a fox.", {}, [&](Part, std::string_view text) {
-    seen += text;
-    return seen.size() > 20 ? Flow::cancel : Flow::go_on;
-  });
+  const auto cut =
+      chat->say("Tell me a story about a fox.", {}, [&](AnswerPart, std::string_view text) {
+        seen += text;
+        return seen.size() > 20 ? Flow::cancel : Flow::go_on;
+      });
   REQUIRE(cut.ok());
   CHECK(cut->reason == StopReason::cancelled);
   REQUIRE(chat->messages().size() == 2);

@@ -17,11 +17,11 @@ namespace {
 using larder::formats::ChatTemplate;
 using larder::formats::DataValue;
 using larder::formats::MarkedText;
+using larder::runtime::AnswerPart;
 using larder::runtime::Flow;
 using larder::runtime::opening;
 using larder::runtime::Opening;
 using larder::runtime::parse_harmony_header;
-using larder::runtime::Part;
 using larder::runtime::thinking_styles;
 using larder::runtime::thinking_variables;
 using larder::runtime::ThinkingSplitter;
@@ -36,10 +36,10 @@ struct Split {
 Split split(const std::vector<ThinkingStyle>& styles, Opening begins, const std::string& text,
             size_t n) {
   Split result;
-  ThinkingSplitter splitter(styles, begins, [&](Part part, std::string_view piece) {
-    (part == Part::thinking ? result.thinking
-     : part == Part::answer ? result.answer
-                            : result.calls) += piece;
+  ThinkingSplitter splitter(styles, begins, [&](AnswerPart part, std::string_view piece) {
+    (part == AnswerPart::thinking ? result.thinking
+     : part == AnswerPart::answer ? result.answer
+                                  : result.calls) += piece;
     return Flow::go_on;
   });
   for (size_t at = 0; at < text.size() && result.end == Flow::go_on; at += n) {
@@ -143,7 +143,7 @@ TEST_CASE("thinking: the marks of other families") {
 TEST_CASE("thinking: the callback's wish ends the stream") {
   int n = 0;
   ThinkingSplitter splitter(thinking_styles("</think>"), Opening::answer,
-                            [&](Part, std::string_view) {
+                            [&](AnswerPart, std::string_view) {
                               ++n;
                               return Flow::cancel;
                             });

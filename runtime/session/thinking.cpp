@@ -45,7 +45,7 @@ ThinkingSplitter::ThinkingSplitter(const std::vector<ThinkingStyle>& styles, Ope
                                    OnPart on_part)
     : scanner_({}),
       on_part_(std::move(on_part)),
-      part_(opening == Opening::thinking ? Part::thinking : Part::answer),
+      part_(opening == Opening::thinking ? AnswerPart::thinking : AnswerPart::answer),
       trims_(!styles.empty()),
       is_in_header_(opening == Opening::header) {
   for (const ThinkingStyle& style : styles) add_marks(style);
@@ -82,7 +82,7 @@ ThinkingSplitter::Effect ThinkingSplitter::take(const Mark& mark) {
     case Role::dropped:
       return Effect::taken;
     case Role::opens_answer:
-      if (part_ != Part::answer || !answer_.empty()) return Effect::none;
+      if (part_ != AnswerPart::answer || !answer_.empty()) return Effect::none;
       is_framed_ = true;
       return Effect::taken;
     case Role::closes_answer:
@@ -93,16 +93,16 @@ ThinkingSplitter::Effect ThinkingSplitter::take(const Mark& mark) {
 }
 
 ThinkingSplitter::Effect ThinkingSplitter::open(const Mark& mark) {
-  if (part_ == Part::thinking || (!answer_.empty() && !mark.is_control)) return Effect::none;
-  part_ = Part::thinking;
+  if (part_ == AnswerPart::thinking || (!answer_.empty() && !mark.is_control)) return Effect::none;
+  part_ = AnswerPart::thinking;
   trims_ = true;
   return Effect::taken;
 }
 
 ThinkingSplitter::Effect ThinkingSplitter::close(const Mark& mark) {
-  if (part_ == Part::answer) return mark.is_control ? Effect::taken : Effect::none;
+  if (part_ == AnswerPart::answer) return mark.is_control ? Effect::taken : Effect::none;
   thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
-  part_ = Part::answer;
+  part_ = AnswerPart::answer;
   trims_ = true;
   is_framed_ = true;
   return Effect::taken;
@@ -122,8 +122,8 @@ ThinkingSplitter::Effect ThinkingSplitter::take_in_channels(const Mark& mark) {
     case Role::begins_message:
       return begin_message() == Flow::go_on ? Effect::taken : Effect::ends;
     default:
-      if (part_ == Part::thinking) thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
-      part_ = Part::answer;
+      if (part_ == AnswerPart::thinking) thinking_.erase(thinking_.find_last_not_of(kBlanks) + 1);
+      part_ = AnswerPart::answer;
       trims_ = true;
       // A turn goes on after thinking and after a preamble, not after the answer.
       return std::exchange(is_final_, false) ? Effect::ends : Effect::taken;
@@ -135,9 +135,9 @@ Flow ThinkingSplitter::begin_message() {
   is_in_header_ = false;
   trims_ = true;
   is_final_ = header.channel == "final" && header.recipient.empty();
-  part_ = is_thinking(header) ? Part::thinking : Part::answer;
+  part_ = is_thinking(header) ? AnswerPart::thinking : AnswerPart::answer;
   if (header.recipient.empty()) return Flow::go_on;
-  part_ = Part::call;
+  part_ = AnswerPart::call;
   calls_.push_back({std::string(header.recipient), {}});
   return on_part_ ? on_part_(part_, calls_.back().name + ' ') : Flow::go_on;
 }
@@ -173,7 +173,7 @@ Flow ThinkingSplitter::show_header(std::string_view text) {
       header_.size() <= kMaxHeaderBytes && header_.find('\n') == std::string::npos;
   if (is_header) return Flow::go_on;
   is_in_header_ = false;
-  part_ = Part::answer;
+  part_ = AnswerPart::answer;
   return show(std::exchange(header_, {}));
 }
 
@@ -191,9 +191,9 @@ Flow ThinkingSplitter::show(std::string_view text) {
 
 std::string& ThinkingSplitter::text_of_part() noexcept {
   switch (part_) {
-    case Part::thinking:
+    case AnswerPart::thinking:
       return thinking_;
-    case Part::call:
+    case AnswerPart::call:
       return calls_.back().arguments;
     default:
       return answer_;

@@ -16,8 +16,8 @@
 namespace larder::runtime {
 
 // A call's text is the name of what is called, a space, and the arguments.
-enum class Part : uint8_t { thinking, answer, call };
-using OnPart = std::function<Flow(Part part, std::string_view piece)>;
+enum class AnswerPart : uint8_t { thinking, answer, call };
+using OnPart = std::function<Flow(AnswerPart part, std::string_view piece)>;
 
 // What a rendered prompt leaves for the model to go on with.
 enum class Opening : uint8_t { answer, thinking, header };
@@ -72,7 +72,7 @@ class ThinkingSplitter {
   std::vector<Mark> marks_;
   MarkerScanner scanner_;
   OnPart on_part_;
-  Part part_;
+  AnswerPart part_;
   bool trims_;                 // blanks are dropped until the part has other text
   bool is_framed_ = false;     // the answer's frame is open
   bool has_channels_ = false;  // messages with headers, several of them for one part
