@@ -19,8 +19,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Status answer(const std::shared_ptr<const runtime::Model>& model) {
-  auto forward =
-      runtime::Forward::create(model, {.max_rows = 8, .max_logits = 8, .max_positions = 8});
+  auto forward = runtime::Forward::create(model, {.max_rows = 8, .max_logits = 8});
   if (!forward) return forward.status();
   auto state = runtime::SequenceState::create(model->config(), 8, runtime::CacheType::f16);
   if (!state) return state.status();

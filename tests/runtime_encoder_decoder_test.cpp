@@ -233,6 +233,34 @@ TEST_CASE("encoder-decoder: what has no source, and what is none") {
   CHECK(alone.encode(kSource).cause() == Cause::unsupported);
 }
 
+TEST_CASE("encoder-decoder: a trained context that no machine has room for is no need of memory") {
+  GgufBuilder file = tiny_two_stacks();
+  set_key(file, "context_length", 0x7fffffff);
+  const OpenedModel endless = open_model(file);
+  REQUIRE(endless.model.ok());
+  const runtime::ForwardOptions options = {.max_rows = 8, .max_logits = 8};
+  CHECK(runtime::Forward::bytes_for(**endless.model, options) < size_t{1} << 28);
+  CHECK(runtime::Forward::create(*endless.model, options).ok());
+  // Room that is asked for is another thing.
+  CHECK(runtime::Forward::bytes_for(**endless.model, {.max_positions = 0x3fffffff}) > size_t{1}
+                                                                                          << 32);
+}
+
+TEST_CASE("encoder-decoder: a sequence behind the context is named") {
+  GgufBuilder file = tiny_two_stacks();
+  set_key(file, "context_length", 3);
+  const OpenedModel brief = open_model(file);
+  REQUIRE(brief.model.ok());
+  Run run(*brief.model);
+  run.forward = *runtime::Forward::create(*brief.model, {.max_rows = 8, .max_logits = 8});
+  const Status full = run.encode({1, 2, 3, 4});
+  REQUIRE(full.cause() == Cause::context_full);
+  CHECK(full.detail().subject == "sequence 0");
+  REQUIRE(run.encode({1, 2, 3}).ok());
+  CHECK(run.append({0, 1, 2, 3}).detail().subject == "sequence 0");
+  CHECK(run.append({0, 1, 2}).ok());
+}
+
 TEST_CASE("encoder-decoder: a session reads a source, then answers; a bad source changes nothing") {
   runtime::SessionOptions options;
   options.n_ctx = 8;

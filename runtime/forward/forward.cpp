@@ -23,9 +23,15 @@ int32_t max_positions(const Model& model, const ForwardOptions& options) noexcep
   return options.max_positions > 0 ? options.max_positions : model.config().context_length;
 }
 
+// Those that buffers have room for: the trained context is a file's word, and may be any number.
+int32_t held_positions(const Model& model, const ForwardOptions& options) noexcept {
+  return options.max_positions > 0 ? options.max_positions
+                                   : std::min(model.config().context_length, kUnaskedPositions);
+}
+
 // Rows that a call may have: those of a batch, or of a whole source.
 int32_t max_rows(const Model& model, const ForwardOptions& options) noexcept {
-  return model.config().has_encoder() ? std::max(options.max_rows, max_positions(model, options))
+  return model.config().has_encoder() ? std::max(options.max_rows, held_positions(model, options))
                                       : options.max_rows;
 }
 
@@ -33,7 +39,7 @@ WorkspaceSizes workspace_sizes(const Model& model, const ForwardOptions& options
   const quant::KernelSet& kernels = options.kernels ? *options.kernels : quant::best_kernels();
   WorkspaceSizes sizes(model.config(), model.weights(), kernels, options.arithmetic,
                        max_rows(model, options), options.max_logits, options.n_threads);
-  sizes.max_positions = max_positions(model, options);
+  sizes.max_positions = held_positions(model, options);
   return sizes;
 }
 
@@ -107,10 +113,11 @@ Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* co
                                                std::to_string(length));
   int32_t capacity = sequences[static_cast<size_t>(row.sequence)]->capacity();
   if (options.max_positions > 0 || model->config().relative.n_buckets > 0)
-    capacity = std::min(capacity, max_positions(*model, options));
+    capacity = std::min(capacity, held_positions(*model, options));
   if (row.position >= capacity)
     return Status(Cause::context_full,
-                  "the sequence has no room behind " + std::to_string(capacity) + " tokens");
+                  "it has no room behind " + std::to_string(capacity) + " tokens",
+                  "sequence " + std::to_string(row.sequence));
   ++length;
   return {};
 }

@@ -47,6 +47,9 @@ class ForwardObserver {
   virtual void part_done(PassPart part);
 };
 
+// Sixteen times what Switch Transformers are trained for.
+inline constexpr int32_t kUnaskedPositions = 8192;
+
 struct ForwardOptions {
   // behaviour
   quant::Arithmetic arithmetic = quant::Arithmetic::integer;
@@ -54,7 +57,9 @@ struct ForwardOptions {
   int n_threads = 1;
   int32_t max_rows = 512;  // rows of one call
   int32_t max_logits = 1;  // of them, how many may want logits
-  // Longest sequence and longest source, 0: the trained context. Decides LongRoPE's factors.
+  // Longest sequence and longest source, 0: the trained context. Decides LongRoPE's factors. Where
+  // every position costs memory, as sources and biases by distance do, 0 is kUnaskedPositions at
+  // most.
   int32_t max_positions = 0;
   const quant::KernelSet* kernels = nullptr;       // null: the best of this machine
   std::shared_ptr<ExpertStore> experts = nullptr;  // null: where the model's file has them
