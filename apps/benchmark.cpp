@@ -1,13 +1,12 @@
 #include "apps/benchmark.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <span>
 
+#include "apps/pass_watchers.h"
 #include "apps/timings.h"
 #include "quant/dispatch.h"
 #include "runtime/model/token_work.h"
@@ -20,9 +19,113 @@ using formats::TokenId;
 // Several times the largest last-level caches of desktop processors (96 MiB).
 constexpr size_t kProbeBytes = size_t{512} << 20;
 
-// Tokens from all over the vocabulary, the same ones in every run of the program. Their text means
-// nothing, so that no repetition is easier than another.
-std::vector<TokenId> spread_tokens(int32_t n, int32_t n_vocab) {
+struct Free {
+  void operator()(void* memory) const noexcept { std::free(memory); }
+};
+
+// One session's measurements, one behind another.
+class Bench {
+ public:
+  Bench(runtime::Session& session, const BenchmarkOptions& options, Benchmark& result)
+      : session_(session),
+        options_(options),
+        result_(result),
+        work_(runtime::token_work(session.model().config(), session.model().weights(),
+                                  session.options().exact ? sizeof(float) : sizeof(uint16_t))) {}
+
+  Status measure(Way way, int32_t depth);
+
+ private:
+  Measurement plan(Way way, int32_t depth) const;
+  Status go_to(int32_t depth);
+  Status run(Way way, std::span<const TokenId> tokens);
+  Status append(std::span<const TokenId> tokens);
+
+  runtime::Session& session_;
+  const BenchmarkOptions& options_;
+  Benchmark& result_;
+  runtime::TokenWork work_;
+  PartClock clock_;
+  int32_t depth_ = 0;  // so many tokens of the session are those that stand before
+};
+
+// What it will cost.
+Measurement Bench::plan(Way way, int32_t depth) const {
+  Measurement m;
+  m.way = way;
+  m.depth = depth;
+  const int32_t n_prompt = way == Way::decode ? 0 : options_.n_prompt;
+  const int32_t n_decoded = way == Way::prefill ? 0 : options_.n_predict;
+  m.n_tokens = n_prompt + n_decoded;
+  m.ops = work_.prefill_ops(depth, n_prompt);
+  for (int32_t i = 0; i < n_decoded; ++i) {
+    const runtime::Work step = work_.decode(depth + n_prompt + i + 1);
+    m.ops += step.ops;
+    if (way == Way::decode) m.bytes += step.bytes;
+  }
+  return m;
+}
+
+// Makes the session hold the first tokens of those that stand before.
+Status Bench::go_to(int32_t depth) {
+  depth_ = std::min({depth, depth_, static_cast<int32_t>(session_.tokens().size())});
+  depth_ = session_.truncate(depth_);
+  if (depth_ == depth) return {};
+  const std::vector<TokenId> before = spread_tokens(depth, session_.model().config().n_vocab);
+  const Status status = session_.append(std::span(before).subspan(static_cast<size_t>(depth_)));
+  depth_ = depth;
+  return status;
+}
+
+Status Bench::append(std::span<const TokenId> tokens) {
+  clock_.start();
+  return session_.append(tokens, {}, options_.times_parts ? &clock_ : nullptr);
+}
+
+Status Bench::run(Way way, std::span<const TokenId> tokens) {
+  const auto n_prompt = static_cast<size_t>(way == Way::decode ? 0 : options_.n_prompt);
+  if (n_prompt > 0) {
+    if (Status s = append(tokens.first(n_prompt)); !s.ok()) return s;
+  }
+  for (size_t i = n_prompt; i < tokens.size(); ++i) {
+    if (Status s = append(tokens.subspan(i, 1)); !s.ok()) return s;
+  }
+  return {};
+}
+
+// Runs once unmeasured, then `repetitions` times, each with tokens of its own: the experts of the
+// same ones would be at hand.
+Status Bench::measure(Way way, int32_t depth) {
+  Measurement m = plan(way, depth);
+  if (m.n_tokens == 0) return {};
+  const auto n = static_cast<size_t>(m.n_tokens);
+  const std::vector<TokenId> tokens = spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens,
+                                                    session_.model().config().n_vocab);
+  std::optional<runtime::ExpertStatistics> unmeasured;
+  for (int i = 0; i <= options_.repetitions; ++i) {
+    if (Status s = go_to(depth); !s.ok()) return s;
+    if (i == 1) {
+      unmeasured = session_.expert_statistics();
+      clock_.reset();
+    }
+    const Stopwatch watch;
+    if (Status s = run(way, std::span(tokens).subspan(static_cast<size_t>(i) * n, n)); !s.ok()) {
+      return s;
+    }
+    if (i > 0) m.seconds.push_back(watch.seconds());
+    result_.peak = larger(result_.peak, resident_memory());
+  }
+  m.experts = session_.expert_statistics();
+  if (m.experts) m.experts->counters -= unmeasured->counters;
+  if (options_.times_parts) m.part_seconds = clock_.seconds();
+  std::sort(m.seconds.begin(), m.seconds.end());
+  result_.measurements.push_back(std::move(m));
+  return {};
+}
+
+}  // namespace
+
+std::vector<TokenId> spread_tokens(int64_t n, int32_t n_vocab) {
   std::vector<TokenId> tokens(static_cast<size_t>(n));
   uint64_t state = 1;
   for (TokenId& token : tokens) {
@@ -31,55 +134,6 @@ std::vector<TokenId> spread_tokens(int32_t n, int32_t n_vocab) {
   }
   return tokens;
 }
-
-// Makes the session hold these tokens, of which it may hold the beginning of more.
-Status go_back_to(runtime::Session& session, std::span<const TokenId> tokens) {
-  const auto n_held = std::min(session.tokens().size(), tokens.size());
-  const auto n_left = static_cast<size_t>(session.truncate(static_cast<int32_t>(n_held)));
-  return n_left == tokens.size() ? Status() : session.append(tokens.subspan(n_left));
-}
-
-// Runs once unmeasured, then `repetitions` times, each behind `before`, and each with tokens of its
-// own: the experts of the same ones would be at hand.
-template <class F>
-Status measure(runtime::Session& session, const BenchmarkOptions& options,
-               std::span<const TokenId> before, Measurement& result, F&& run) {
-  if (result.n_tokens == 0) return {};
-  const auto n = static_cast<size_t>(result.n_tokens);
-  const std::vector<TokenId> tokens =
-      spread_tokens((options.repetitions + 1) * result.n_tokens, session.model().config().n_vocab);
-  std::optional<runtime::ExpertStatistics> unmeasured;
-  for (int i = 0; i <= options.repetitions; ++i) {
-    if (Status s = go_back_to(session, before); !s.ok()) return s;
-    if (i == 1) unmeasured = session.expert_statistics();
-    const Stopwatch watch;
-    if (Status s = run(std::span(tokens).subspan(static_cast<size_t>(i) * n, n)); !s.ok()) return s;
-    if (i > 0) result.seconds.push_back(watch.seconds());
-  }
-  result.experts = session.expert_statistics();
-  if (result.experts) result.experts->counters -= unmeasured->counters;
-  std::sort(result.seconds.begin(), result.seconds.end());
-  return {};
-}
-
-// VmHWM; 0 if the system does not say.
-uint64_t peak_memory_bytes() {
-  std::FILE* const status = std::fopen("/proc/self/status", "re");
-  if (status == nullptr) return 0;
-  char line[256];
-  unsigned long long kib = 0;
-  while (std::fgets(line, sizeof line, status) != nullptr) {
-    if (std::sscanf(line, "VmHWM: %llu kB", &kib) == 1) break;
-  }
-  std::fclose(status);
-  return uint64_t{kib} << 10;
-}
-
-struct Free {
-  void operator()(void* memory) const noexcept { std::free(memory); }
-};
-
-}  // namespace
 
 Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
                                             size_t most_bytes) {
@@ -95,6 +149,16 @@ Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& optio
                                        std::span(static_cast<std::byte*>(memory.get()), bytes));
 }
 
+int32_t BenchmarkOptions::n_positions() const noexcept {
+  const int32_t n = is_mixed ? n_prompt + n_predict : std::max(n_prompt, n_predict);
+  return *std::max_element(depths.begin(), depths.end()) + std::max(n, 1);
+}
+
+const char* name_of(Way way) noexcept {
+  constexpr const char* kNames[] = {"prefill", "decode", "mixed", "parallel"};
+  return kNames[static_cast<size_t>(way)];
+}
+
 double Measurement::total_seconds() const noexcept {
   return std::accumulate(seconds.begin(), seconds.end(), 0.0);
 }
@@ -105,36 +169,18 @@ double Measurement::median_seconds() const noexcept {
 }
 
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options) {
-  const runtime::Model& model = session.model();
-  const runtime::TokenWork work = runtime::token_work(
-      model.config(), model.weights(), session.options().exact ? sizeof(float) : sizeof(uint16_t));
-  const std::vector<TokenId> before = spread_tokens(options.depth, model.config().n_vocab);
-
   Benchmark result;
   session.truncate(0);
-  if (Status s = go_back_to(session, before); !s.ok()) return s;
-
-  result.prefill.n_tokens = options.n_prompt;
-  result.prefill.ops = work.prefill_ops(options.depth, options.n_prompt);
-  Status status = measure(session, options, before, result.prefill,
-                          [&](std::span<const TokenId> next) { return session.append(next); });
-  if (!status.ok()) return status;
-
-  result.decode.n_tokens = options.n_predict;
-  for (int32_t i = 0; i < options.n_predict; ++i) {
-    const runtime::Work step = work.decode(options.depth + i + 1);
-    result.decode.ops += step.ops;
-    result.decode.bytes += step.bytes;
-  }
-  status = measure(session, options, before, result.decode, [&](std::span<const TokenId> next) {
-    for (const TokenId& token : next) {
-      if (Status s = session.append({&token, 1}); !s.ok()) return s;
+  Bench bench(session, options, result);
+  for (const int32_t depth : options.depths) {
+    for (const Way way : {Way::prefill, Way::decode, Way::mixed}) {
+      const bool is_asked = way == Way::prefill  ? options.n_prompt > 0
+                            : way == Way::decode ? options.n_predict > 0
+                                                 : options.is_mixed;
+      if (!is_asked) continue;
+      if (Status s = bench.measure(way, depth); !s.ok()) return s;
     }
-    return Status();
-  });
-  if (!status.ok()) return status;
-
-  result.peak_memory_bytes = peak_memory_bytes();
+  }
   return result;
 }
 

@@ -1,11 +1,13 @@
 // Measures a model on this machine, and this machine beside it.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
+#include "apps/resident_memory.h"
 #include "formats/status.h"
 #include "quant/machine_limits.h"
 #include "runtime/session/session.h"
@@ -13,44 +15,68 @@
 namespace larder::apps {
 
 struct BenchmarkOptions {
-  int32_t n_prompt = 512;   // tokens of a prefill; 0: none
-  int32_t n_predict = 128;  // tokens decoded one by one; 0: none
-  int32_t depth = 0;        // tokens in the context before either begins
+  int32_t n_prompt = 512;             // tokens of a prefill; 0: none
+  int32_t n_predict = 128;            // tokens decoded one by one; 0: none
+  std::vector<int32_t> depths = {0};  // tokens in the context before each begins
+  int32_t n_parallel = 0;             // sequences decoded together; 0: none
+  bool is_mixed = false;              // also a prefill and then decoding, timed as one
+  bool times_parts = false;
   int32_t repetitions = 5;
 
-  int32_t n_positions() const noexcept { return depth + std::max(n_prompt, n_predict); }
+  // What one sequence holds at most.
+  int32_t n_positions() const noexcept;
 };
 
-// One way of using the model, `n_tokens` at a time. Exact for the tokens computed, by
-// runtime/model/token_work.h.
+enum class Way : uint8_t { prefill, decode, mixed, parallel };
+const char* name_of(Way way) noexcept;
+
+// One way of using the model behind one depth.
 struct Measurement {
-  int32_t n_tokens = 0;
+  Way way = Way::prefill;
+  int32_t depth = 0;
+  int32_t n_tokens = 0;         // of one repetition, all sequences together
   std::vector<double> seconds;  // ascending, one a repetition
-  uint64_t ops = 0;             // of one repetition
-  uint64_t bytes = 0;           // likewise; 0 where it depends on the routing
+  // Of one repetition, by runtime/model/token_work.h; those of parallel: the mean, by the experts
+  // that were touched.
+  uint64_t ops = 0;
+  uint64_t bytes = 0;  // 0 where it depends on the routing
+  // Of parallel: experts that a layer with experts touched in a step, mean.
+  double n_distinct_experts = 0;
+  std::optional<std::array<double, runtime::kNumPassParts>> part_seconds;  // of all repetitions
   // Of all repetitions; none where the file is mapped.
   std::optional<runtime::ExpertStatistics> experts;
 
-  bool is_measured() const noexcept { return !seconds.empty(); }
-  double median_seconds() const noexcept;                                 // REQUIRES: is_measured()
+  double median_seconds() const noexcept;
   double median() const noexcept { return n_tokens / median_seconds(); }  // tokens a second
   double slowest() const noexcept { return n_tokens / seconds.back(); }
-  double total_seconds() const noexcept;
   double fastest() const noexcept { return n_tokens / seconds.front(); }
+  double total_seconds() const noexcept;
   double ops_per_s() const noexcept { return static_cast<double>(ops) / median_seconds(); }
   double bytes_per_s() const noexcept { return static_cast<double>(bytes) / median_seconds(); }
 };
 
 struct Benchmark {
-  Measurement prefill, decode;
-  uint64_t peak_memory_bytes = 0;  // the mapped file included
+  std::vector<Measurement> measurements;
+  ResidentMemory peak;  // of what was seen behind each repetition
 };
 
 // Takes memory: `most_bytes`, and never more than measuring needs.
 Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
                                             size_t most_bytes);
 
+// Everything but parallel sequences.
 // REQUIRES: session.n_ctx() >= options.n_positions(), repetitions >= 1
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options);
+
+// Sequences decoded together, a token of each a step, into `result`. They take memory of their own:
+// caches, and buffers beside the session's. REQUIRES: as above, and that the session's model is
+// mapped.
+Status run_parallel(std::shared_ptr<const runtime::Model> model,
+                    const runtime::SessionOptions& session, const BenchmarkOptions& options,
+                    Benchmark& result);
+
+// Tokens from all over the vocabulary, the same ones in every run of the program. Their text means
+// nothing, so that no repetition is easier than another.
+std::vector<formats::TokenId> spread_tokens(int64_t n, int32_t n_vocab);
 
 }  // namespace larder::apps

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "apps/benchmark.h"
+#include "apps/pass_watchers.h"
+#include "apps/timings.h"
+#include "quant/dispatch.h"
+#include "runtime/forward/forward.h"
+#include "runtime/model/token_work.h"
+#include "runtime/session/sequence_state.h"
+
+namespace larder::apps {
+namespace {
+
+using formats::TokenId;
+using runtime::SequenceState;
+
+// Sequences that share a forward pass and a past, and go on apart.
+class Crowd {
+ public:
+  static Result<std::unique_ptr<Crowd>> create(std::shared_ptr<const runtime::Model> model,
+                                               const runtime::SessionOptions& session,
+                                               const BenchmarkOptions& options);
+  Status measure(int32_t depth, Benchmark& result);
+
+ private:
+  Crowd(std::shared_ptr<const runtime::Model> model, const BenchmarkOptions& options)
+      : model_(std::move(model)), options_(options), counter_(*model_) {}
+  Status fill(int32_t depth);
+  Status step(std::span<const TokenId> tokens);
+  Measurement plan(int32_t depth) const;
+  void count_experts(Measurement& m) const;
+  runtime::TokenWork work() const noexcept;
+
+  std::shared_ptr<const runtime::Model> model_;
+  const BenchmarkOptions& options_;
+  std::unique_ptr<runtime::Forward> forward_;
+  std::vector<std::unique_ptr<SequenceState>> states_;
+  std::vector<SequenceState*> sequences_;
+  ExpertCounter counter_;
+};
+
+Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Model> model,
+                                             const runtime::SessionOptions& session,
+                                             const BenchmarkOptions& options) {
+  const int32_t depth = *std::max_element(options.depths.begin(), options.depths.end());
+  const runtime::CacheType cache =
+      session.exact ? runtime::CacheType::f32 : runtime::CacheType::f16;
+  std::unique_ptr<Crowd> crowd(new Crowd(model, options));
+  for (int32_t i = 0; i < options.n_parallel; ++i) {
+    auto state = SequenceState::create(model->config(), depth + options.n_predict, cache);
+    if (!state) return state.status();
+    crowd->sequences_.push_back(state->get());
+    crowd->states_.push_back(std::move(*state));
+  }
+  runtime::ForwardOptions with;
+  with.arithmetic = session.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
+  with.n_threads = session.n_threads;
+  with.max_rows = std::max(session.batch_size, options.n_parallel);
+  with.max_logits = options.n_parallel;
+  with.max_positions = session.n_ctx;
+  with.kernels = session.isa.empty() ? nullptr : quant::find_kernels(session.isa);
+  auto forward = runtime::Forward::create(std::move(model), with);
+  if (!forward) return forward.status();
+  crowd->forward_ = std::move(*forward);
+  return crowd;
+}
+
+// All sequences hold the same past; each has a copy of its keys and values.
+Status Crowd::fill(int32_t depth) {
+  for (SequenceState* state : sequences_) state->truncate(0);
+  const std::vector<TokenId> before = spread_tokens(depth, model_->config().n_vocab);
+  std::vector<runtime::TokenRow> rows;
+  SequenceState* const first[] = {sequences_.front()};
+  for (int32_t done = 0; done < depth; done += static_cast<int32_t>(rows.size())) {
+    rows.clear();
+    const int32_t end = std::min(depth, done + forward_->options().max_rows);
+    for (int32_t i = done; i < end; ++i) rows.push_back({before[static_cast<size_t>(i)], i, 0});
+    if (Status s = forward_->run(rows, first); !s.ok()) return s;
+  }
+  for (size_t i = 1; i < sequences_.size(); ++i) sequences_[i]->copy_from(*sequences_[0]);
+  return {};
+}
+
+// tokens: one of each sequence.
+Status Crowd::step(std::span<const TokenId> tokens) {
+  std::vector<runtime::TokenRow> rows;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    rows.push_back({tokens[i], sequences_[i]->n_positions(), static_cast<int32_t>(i), true});
+  }
+  counter_.start();
+  return forward_->run(rows, sequences_, nullptr, &counter_);
+}
+
+runtime::TokenWork Crowd::work() const noexcept {
+  const bool is_exact = forward_->options().arithmetic == quant::Arithmetic::exact;
+  return runtime::token_work(model_->config(), model_->weights(),
+                             is_exact ? sizeof(float) : sizeof(uint16_t));
+}
+
+// Operations of all tokens. Bytes: what does not depend on the routing, weights read once a step
+// and a past of each sequence.
+Measurement Crowd::plan(int32_t depth) const {
+  Measurement m;
+  m.way = Way::parallel;
+  m.depth = depth;
+  m.n_tokens = options_.n_parallel * options_.n_predict;
+  uint64_t active_bytes = 0;  // of the experts of one token
+  for (size_t i = 0; i < model_->weights().layers.size(); ++i) {
+    active_bytes += static_cast<uint64_t>(model_->config().layers[i].router.n_active) *
+                    runtime::expert_work(model_->weights().layers[i]).bytes;
+  }
+  const runtime::TokenWork work = this->work();
+  const auto n = static_cast<uint64_t>(options_.n_parallel);
+  const uint64_t weight_bytes = work.body.bytes + work.head.bytes;
+  for (int32_t i = 0; i < options_.n_predict; ++i) {
+    const runtime::Work one = work.decode(depth + i + 1);
+    m.ops += n * one.ops;
+    m.bytes += n * (one.bytes - weight_bytes) + weight_bytes - active_bytes;
+  }
+  return m;
+}
+
+void Crowd::count_experts(Measurement& m) const {
+  if (counter_.n_layer_passes() == 0) return;
+  m.bytes += counter_.bytes_touched() / static_cast<uint64_t>(options_.repetitions);
+  m.n_distinct_experts =
+      static_cast<double>(counter_.n_touched()) / static_cast<double>(counter_.n_layer_passes());
+}
+
+// As for one sequence: once unmeasured, and tokens of its own for each repetition.
+Status Crowd::measure(int32_t depth, Benchmark& result) {
+  Measurement m = plan(depth);
+  const auto n = static_cast<size_t>(options_.n_parallel);
+  const std::vector<TokenId> tokens =
+      spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens, model_->config().n_vocab);
+  std::span<const TokenId> next(tokens);
+  if (Status s = fill(depth); !s.ok()) return s;
+  for (int i = 0; i <= options_.repetitions; ++i) {
+    bool is_back = true;
+    for (SequenceState* state : sequences_) is_back &= state->truncate(depth) == depth;
+    if (!is_back) {  // the model carries states, and kept none there
+      if (Status s = fill(depth); !s.ok()) return s;
+    }
+    if (i == 1) {
+      counter_.forget();
+      counter_.reset();
+    }
+    const Stopwatch watch;
+    for (int32_t t = 0; t < options_.n_predict; ++t, next = next.subspan(n)) {
+      if (Status s = step(next.first(n)); !s.ok()) return s;
+    }
+    if (i > 0) m.seconds.push_back(watch.seconds());
+    result.peak = larger(result.peak, resident_memory());
+  }
+  count_experts(m);
+  if (options_.times_parts) m.part_seconds = counter_.seconds();
+  std::sort(m.seconds.begin(), m.seconds.end());
+  result.measurements.push_back(std::move(m));
+  return {};
+}
+
+}  // namespace
+
+Status run_parallel(std::shared_ptr<const runtime::Model> model,
+                    const runtime::SessionOptions& session, const BenchmarkOptions& options,
+                    Benchmark& result) {
+  auto crowd = Crowd::create(std::move(model), session, options);
+  if (!crowd) return crowd.status();
+  for (const int32_t depth : options.depths) {
+    if (Status s = (*crowd)->measure(depth, result); !s.ok()) return s;
+  }
+  return {};
+}
+
+}  // namespace larder::apps
