@@ -1,0 +1,162 @@
+// larder bench: what its figures are made of, and that every way of use it is asked for is there.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "apps/bench_report.h"
+#include "apps/pass_watchers.h"
+#include "runtime/model/token_work.h"
+#include "tests/larder_program.h"
+#include "tests/tiny_model.h"
+
+using namespace larder;
+using namespace larder::apps;
+using larder::tests::check_error;
+using larder::tests::content;
+using larder::tests::Finished;
+using larder::tests::has;
+using larder::tests::larder_run;
+using larder::tests::TemporaryFolder;
+using nlohmann::json;
+
+namespace {
+
+Measurement measured(std::vector<double> seconds) {
+  Measurement m;
+  m.n_tokens = 12;
+  m.seconds = std::move(seconds);
+  m.ops = 600;
+  m.bytes = 300;
+  return m;
+}
+
+void check_speeds(const json& measurement) {
+  const json& speed = measurement["tokens_per_s"];
+  CHECK(speed["min"].get<double>() > 0);
+  CHECK(speed["min"].get<double>() <= speed["median"].get<double>());
+  CHECK(speed["median"].get<double>() <= speed["max"].get<double>());
+}
+
+}  // namespace
+
+TEST_CASE("bench: a median is the middle repetition, or the mean of the two in the middle") {
+  const Measurement odd = measured({1, 2, 6});
+  CHECK(odd.median_seconds() == 2);
+  CHECK(odd.median() == 6);
+  CHECK(odd.slowest() == 2);
+  CHECK(odd.fastest() == 12);
+  CHECK(odd.ops_per_s() == 300);
+  CHECK(odd.bytes_per_s() == 150);
+  CHECK(odd.total_seconds() == 9);
+  CHECK(measured({1, 2, 4, 6}).median_seconds() == 3);
+}
+
+TEST_CASE("bench: shares are of the mean of the limits before and after") {
+  const quant::MachineLimits before = {10, 100};
+  CHECK((LimitsAround{before, std::nullopt}).mean().read_bytes_per_s == 10);
+  const quant::MachineLimits mean = LimitsAround{before, quant::MachineLimits{30, 500}}.mean();
+  CHECK(mean.read_bytes_per_s == 20);
+  CHECK(mean.int8_ops_per_s == 300);
+}
+
+TEST_CASE("bench: an expert that many tokens chose is counted once a pass and layer") {
+  const auto opened = tests::open_model(tests::tiny_model());
+  REQUIRE(opened.model.ok());
+  ExpertCounter counter(**opened.model);
+  const uint64_t expert = runtime::expert_work((*opened.model)->weights().layers[0]).bytes;
+  REQUIRE(expert > 0);
+  std::vector<int32_t> chosen = {0, 1, 1, 0, 3, 1};
+  counter.routes(0, chosen.data(), nullptr, 3, 2);
+  counter.routes(1, chosen.data(), nullptr, 1, 2);
+  CHECK(counter.n_touched() == 5);
+  CHECK(counter.n_layer_passes() == 2);
+  CHECK(counter.bytes_touched() == 5 * expert);
+  counter.forget();
+  CHECK(counter.n_touched() + counter.bytes_touched() + counter.n_layer_passes() == 0);
+}
+
+TEST_CASE("bench: all ways at all depths, in the order asked for") {
+  const Finished run = larder_run({"bench", "-p", "24", "-n", "6", "-d", "0,40,8", "-r", "2",
+                                   "--mixed", "--parallel", "5", "--parts", "--json"});
+  REQUIRE(run.code == 0);
+  const json result = json::parse(run.out);
+  std::vector<std::string> found;
+  for (const json& m : result["measurements"]) {
+    found.push_back(m["way"].get<std::string>() + " " + std::to_string(m["depth"].get<int>()));
+    check_speeds(m);
+    CHECK(m["seconds"].size() == 2);
+    double parts = 0, total = 0;
+    for (const json& seconds : m["part_seconds"]) parts += seconds.get<double>();
+    for (const json& seconds : m["seconds"]) total += seconds.get<double>();
+    CHECK(m["part_seconds"]["attention"].get<double>() > 0);
+    CHECK(m["part_seconds"]["experts"].get<double>() > 0);
+    CHECK(parts > 0);
+    CHECK(parts <= total);
+  }
+  const std::vector<std::string> expected = {
+      "prefill 0", "decode 0", "mixed 0", "prefill 40", "decode 40",   "mixed 40",
+      "prefill 8", "decode 8", "mixed 8", "parallel 0", "parallel 40", "parallel 8"};
+  CHECK(found == expected);
+  CHECK(result["limits"]["before"]["read_bytes_per_s"].get<double>() > 0);
+  CHECK(result["limits"]["after"]["int8_ops_per_s"].get<double>() > 0);
+  CHECK(result["peak_memory"]["anonymous_bytes"].get<int64_t>() > 0);
+  CHECK(result["peak_memory"]["file_bytes"].get<int64_t>() > 0);
+}
+
+TEST_CASE("bench: one sequence decoded in a crowd of one costs what decoding costs") {
+  const Finished run = larder_run(
+      {"bench", "-p", "0", "-n", "7", "-d", "5", "-r", "1", "--parallel", "1", "--json"});
+  REQUIRE(run.code == 0);
+  const json result = json::parse(run.out);
+  REQUIRE(result["measurements"].size() == 2);
+  const json &alone = result["measurements"][0], &crowd = result["measurements"][1];
+  CHECK(alone["way"] == "decode");
+  CHECK(crowd["way"] == "parallel");
+  CHECK(crowd["bytes"] == alone["bytes"]);
+  CHECK(crowd["ops"] == alone["ops"]);
+  CHECK(crowd["n_tokens"] == 7);
+}
+
+TEST_CASE("bench: sequences share experts, and the bytes say so") {
+  const auto bytes_of = [](const std::string& n) {
+    const Finished run =
+        larder_run({"bench", "-p", "0", "-n", "4", "-r", "1", "--parallel", n, "--json"});
+    REQUIRE(run.code == 0);
+    return json::parse(run.out)["measurements"][1];
+  };
+  const json one = bytes_of("1"), many = bytes_of("16");
+  CHECK(many["bytes"].get<double>() > one["bytes"].get<double>());
+  CHECK(many["bytes"].get<double>() < 16 * one["bytes"].get<double>());
+  const double distinct = many["distinct_experts_per_layer"];
+  CHECK(distinct > one["distinct_experts_per_layer"].get<double>());
+  const double reached = many["tokens_per_s"]["median"], bound = many["bound_tokens_per_s"];
+  CHECK(reached / bound == doctest::Approx(many["share_of_read_bytes"].get<double>()));
+}
+
+TEST_CASE("bench: the result goes to a file as well, whole or not at all") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() + "/bench.json";
+  const std::vector<std::string> work = {"bench", "-p", "4", "-n", "2", "-r", "1", "-o", file};
+  const Finished run = larder_run(work);
+  CHECK(run.code == 0);
+  CHECK(has(run.out, "prefill"));
+  CHECK(has(run.out, "measured after"));
+  CHECK(has(run.out, "anonymous"));
+  const json result = json::parse(content(file));
+  CHECK(result["measurements"].size() == 2);
+  CHECK(result["measurements"][0]["part_seconds"].is_null());
+
+  std::vector<std::string> nowhere = work;
+  nowhere.back() = folder.path() + "/missing/bench.json";
+  check_error(larder_run(nowhere), 1, "bench.json");
+}
+
+TEST_CASE("bench: what cannot be measured is said") {
+  check_error(larder_run({"bench", "-n", "0", "--parallel", "2"}), 2, "decodes nothing");
+  check_error(larder_run({"bench", "-d", "0,x"}), 2, "x");
+  check_error(larder_run({"bench", "-d", "-1"}), 2, "-1");
+}
