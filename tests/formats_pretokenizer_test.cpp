@@ -57,7 +57,7 @@ TEST_CASE("pretokenizer: the scanners split as the published regular expressions
 
 TEST_CASE("pretokenizer: names that share a definition split alike") {
   const std::string text = "I'M here: 12345\n\n  \u00c9t\u00e9 'll  \u0301x/\n";
-  for (const char* const name : {"llama3", "llama-v3", "lfm2", "glm4", "chatglm-bpe"}) {
+  for (const char* const name : {"llama3", "llama-v3", "lfm2", "glm4", "chatglm-bpe", "dbrx"}) {
     CHECK(pieces_of(name, text) == pieces_of("llama-bpe", text));
   }
   CHECK(pieces_of("hunyuan", text) == pieces_of("qwen2", text));

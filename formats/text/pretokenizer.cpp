@@ -35,6 +35,7 @@ constexpr PretokenizerRule kRules[] = {
     {.name = "lfm2", .passes = kLlama3, .ignores_merges = true, .adds_bos = true},
     {.name = "glm4", .passes = kLlama3},
     {.name = "chatglm-bpe", .passes = kLlama3},
+    {.name = "dbrx", .passes = kLlama3},
     {.name = "qwen2", .passes = kQwen2, .normalizes_nfc = true},
     {.name = "hunyuan", .passes = kQwen2, .normalizes_nfc = true},
     {.name = "qwen35", .passes = kQwen35, .normalizes_nfc = true},
