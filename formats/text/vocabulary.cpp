@@ -15,6 +15,12 @@ constexpr std::string_view kEndKeys[] = {
 // With these texts the known chat formats end a turn; the last row are fill-in-the-middle padding
 // and the separators of repositories and files. Source: the formats' published templates, 2026-08.
 constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
+                                          "<|eot|>",
+                                          "<|eom|>",
+                                          "<|eos|>",
+                                          "<|end_of_sentence|>",
+                                          "<|endofresponse|>",
+                                          "<|role_end|>",
                                           "<|im_end|>",
                                           "<|end|>",
                                           "<|return|>",
@@ -44,6 +50,17 @@ constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
                                           "<fim-repo>",
                                           "<reponame>",
                                           "<|file_sep|>"};
+
+// Families, known by two tokens that they alone have, that end an answer by beginning another
+// role's. A file's keys have room for two such tokens at most, and most name one.
+// Source: eos_token_id in generation_config.json of GLM-4.5 and of Phi-3.5-MoE.
+struct EndingRoles {
+  std::string_view marks[2], roles[2];
+};
+constexpr EndingRoles kEndingRoles[] = {
+    {{"[gMASK]", "<sop>"}, {"<|user|>", "<|observation|>"}},
+    {{"<|placeholder1|>", "<|end|>"}, {"<|assistant|>"}},
+};
 
 }  // namespace
 
@@ -89,7 +106,18 @@ Status Tokenizer::Vocabulary::find_ends_of_generation(const TokenizerMetadata& m
   const auto add = [&](TokenId id) {
     if (id != kNoToken) ends_generation.push_back(id);
   };
-  for (const std::string_view text : kEndTexts) add(tokens.find(text));
+  const auto has = [&](std::string_view text) { return tokens.find(text) != kNoToken; };
+  // Ordinary tokens are what people write about: "</s>" is a piece of HTML in Llama 3 and Qwen.
+  for (const std::string_view text : kEndTexts) {
+    const TokenId id = tokens.find(text);
+    if (id != kNoToken && tokens.type(id) != TokenType::normal) add(id);
+  }
+  for (const EndingRoles& family : kEndingRoles) {
+    if (!has(family.marks[0]) || !has(family.marks[1])) continue;
+    for (const std::string_view role : family.roles) {
+      if (!role.empty()) add(tokens.find(role));
+    }
+  }
   add(eos);
   for (const std::string_view key : kEndKeys) {
     const Result<TokenId> id = metadata.token_id(key, tokens.size());
@@ -102,7 +130,6 @@ Status Tokenizer::Vocabulary::find_ends_of_generation(const TokenizerMetadata& m
   for (const TokenId id : *more) add(id);
   // In these formats <|end|> ends a message and another follows in the same turn, whatever role a
   // file's keys give it: harmony; Solar Open.
-  const auto has = [&](std::string_view text) { return tokens.find(text) != kNoToken; };
   if ((has("<|return|>") && has("<|call|>")) || (has("<|flush|>") && has("<|calls|>"))) {
     std::erase(ends_generation, tokens.find("<|end|>"));
   }
