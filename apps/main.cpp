@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/exit_code.h"
+#include "apps/options.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
 #include "apps/usage_error.h"
@@ -25,7 +26,7 @@ int understand_and_run(int argc, char** argv) {
     add(program, run);
   }
   try {
-    program.parse(argc, argv);
+    program.parse(read_arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     complain(usage_message(program, error));

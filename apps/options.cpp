@@ -58,6 +58,15 @@ std::string profile_folder() {
 
 }  // namespace
 
+std::vector<std::string> read_arguments(int argc, char** argv) {
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) {
+    const std::string word = argv[i];
+    words.push_back(word == "-ctk" ? "--cache-type-k" : word == "-ctv" ? "--cache-type-v" : word);
+  }
+  return words;
+}
+
 void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
   command
       .add_option("-t,--threads", options.n_threads,
@@ -88,6 +97,19 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
       "Neither use nor keep counts of how experts were used");
   command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
       ->type_name("NAME");
+  static const std::map<std::string, runtime::CacheType> kCacheTypes = {
+      {"f16", runtime::CacheType::f16},
+      {"f32", runtime::CacheType::f32},
+      {"q8_0", runtime::CacheType::q8_0}};
+  const auto add_cache_type = [&](const char* name, std::optional<runtime::CacheType>& type,
+                                  const char* what) {
+    command.add_option(name, type, what)
+        ->transform(CLI::CheckedTransformer(kCacheTypes).description(""))
+        ->type_name("TYPE");
+  };
+  add_cache_type("--cache-type-k", options.cache_k,
+                 "Keep keys (-ctk) as f16 (default), f32, or q8_0 in half the memory");
+  add_cache_type("--cache-type-v", options.cache_v, "The same of values (-ctv)");
   command.add_flag("--exact", options.exact,
                    "Keep activations in float32: slower, for comparisons");
 }

@@ -40,6 +40,11 @@ struct PromptFlags {
 void add_model_option(CLI::App& command, std::string& model);
 void add_output_options(CLI::App& command, OutputOptions& options);
 void add_prompt_options(CLI::App& command, PromptFlags& prompt);
+// Words of the command line behind the program's name, the last one first.
+// llama.cpp's spellings -ctk and -ctv become the long ones: CLI11 knows short
+// names of one letter only.
+std::vector<std::string> read_arguments(int argc, char** argv);
+
 void add_session_options(CLI::App& command, runtime::SessionOptions& options);
 void add_sampling_options(CLI::App& command, SamplingFlags& flags);
 void add_generation_options(CLI::App& command, runtime::GenerationOptions& options);

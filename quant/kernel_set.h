@@ -8,6 +8,10 @@
 //    output element, starting at +0. gemv and gemm agree to the bit, on every instruction set.
 //  - Float sums over a row: 16 lanes, lane j sums elements j, j+16, ... in ascending order by fma,
 //    a short tail is padded with zeros; lanes are then added as a tree (i with i+8, +4, +2, +1).
+//  - Attention: scores are such sums over a key; keys come in blocks of 64 absolute positions. A
+//    block's weights are summed as 16 lanes and their tree, then sum = fma(sum, correction, that);
+//    out = out * correction, then fma(weight, value, out) position by position. Keys and values of
+//    q8_0 count as the floats that they stand for, exactly, so that one order serves every format.
 //  - exp and friends are our own polynomials over fma, the same on every instruction set.
 #pragma once
 
@@ -57,11 +61,16 @@ struct MatmulKernels {
 // K or V of one sequence, layer and kv head: element (position p, d) at data[p * stride + d].
 struct CacheView {
   const void* data = nullptr;
-  size_t stride = 0;    // in elements
-  bool is_f16 = false;  // else f32
+  size_t stride = 0;            // in elements; of q8_0 in blocks of 32
+  Format format = Format::f32;  // f32, f16 or q8_0
+  // Position p lies at p % n_places, where that is not 0; a multiple of kAttentionBlock.
+  int32_t n_places = 0;
 };
 
-// Attention of `n_queries` heads that share one kv head, at one position.
+inline constexpr int32_t kAttentionBlock = 64;  // positions that attention takes together
+
+// Attention of `n_queries` heads that share one kv head, at one position. Widths of what lies in
+// q8_0 are multiples of 32.
 struct AttentionArgs {
   const float* q = nullptr;  // [n_queries][d_key], queries q_stride floats apart
   size_t q_stride = 0;
@@ -110,6 +119,8 @@ struct VectorKernels {
   // Activations to q8_32 / q8_256 (activation_block.h); n a multiple of 32 / 256.
   void (*quantize_q8_32)(const float* x, int64_t n, void* out) noexcept;
   void (*quantize_q8_256)(const float* x, int64_t n, void* out) noexcept;
+  // Keys and values to BlockQ8_0 (block.h); n a multiple of 32.
+  void (*quantize_q8_0)(const float* x, int64_t n, void* out) noexcept;
   void (*to_f16)(const float* x, int64_t n, uint16_t* out) noexcept;  // round to nearest even
   void (*from_f16)(const uint16_t* x, int64_t n, float* out) noexcept;
 
@@ -153,8 +164,9 @@ struct VectorKernels {
   bool (*all_finite)(const float* x, int64_t n) noexcept;
 
   // Online softmax over blocks of keys at fixed absolute positions, so that the result depends on
-  // the position alone, not on chunk, batch or threads.
-  void (*attend)(const AttentionArgs& args) noexcept;
+  // the position alone, not on chunk, batch or threads. Keys are read once for several rows.
+  // REQUIRES: rows are alike but for q, out, sinks, bias, first, last and n_queries.
+  void (*attend)(const AttentionArgs* rows, int32_t n_rows) noexcept;
   // One output of a convolution of each channel by itself: out[i] = sum over j, ascending, of
   // taps[j][i] * rows[j][i]; rows: [n_taps] pointers, taps: [n_taps][n].
   void (*convolve)(const float* const* rows, const float* taps, int32_t n_taps, int64_t n,

@@ -72,6 +72,7 @@ TEST_CASE("program: bad usage is one line on stderr and code 2") {
   check_error(larder_run({"generate", "-p", "a", "-c", "-5"}), 2, "ctx-size");
   check_error(larder_run({"generate", "-p", "a", "--isa", "z80"}), 2, "z80");
   check_error(larder_run({"generate", "-p", "a", "--color", "pink"}), 2, "color");
+  check_error(larder_run({"generate", "-p", "a", "-ctk", "q2_0"}), 2, "--cache-type-k");
   check_error(larder_run({"generate"}), 2, "-p TEXT");
   check_error(larder_run({"generate", "-p", ""}), 2, "-p TEXT");
   check_error(larder_run({"chat"}), 2, "-p TEXT");
@@ -164,6 +165,7 @@ TEST_CASE("generate: seeds reproduce, greedy text is the reference's, stop strin
   CHECK(text({"--temp", "0", "--exact", "--stop", "zebra", "--stop", ". "}) ==
         greedy.substr(0, at));
   CHECK(text({"-n", "0"}).empty());
+  CHECK(text({"--temp", "0", "--exact", "-ctk", "f32", "--cache-type-v", "f32"}) == greedy);
 }
 
 TEST_CASE("generate: a full context is told, with the flag that helps") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -25,49 +26,61 @@ Row random_row(size_t n, uint32_t seed) {
 // One kv head with its queries. K and V rows are strided as in a cache of several heads.
 struct Case {
   int32_t n_queries = 4, d_key = 64, d_value = 64, first = 0, last = 100;
-  bool is_f16 = false, has_sinks = false, has_bias = false;
+  Format keys = Format::f32, values = Format::f32;
+  bool has_sinks = false, has_bias = false;
   float scale = 0.3f;
 };
 
 struct Inputs {
   Case shape;
   size_t key_stride, value_stride;
-  Row q, keys, values, sinks, bias;
-  std::vector<uint16_t> keys_f16, values_f16;
+  Row q, keys, values, sinks, bias;  // keys and values as they stand for
+  std::vector<uint8_t> stored_keys, stored_values;
 
   explicit Inputs(const Case& c)
       : shape(c),
-        key_stride(static_cast<size_t>(c.d_key) + 3),
-        value_stride(static_cast<size_t>(c.d_value) + 5),
+        key_stride(static_cast<size_t>(c.d_key) + (c.keys == Format::q8_0 ? 32 : 3)),
+        value_stride(static_cast<size_t>(c.d_value) + (c.values == Format::q8_0 ? 64 : 5)),
         q(random_row(static_cast<size_t>(c.n_queries * c.d_key), 1)),
         keys(random_row(static_cast<size_t>(c.last + 1) * key_stride, 2)),
         values(random_row(static_cast<size_t>(c.last + 1) * value_stride, 3)),
         sinks(random_row(static_cast<size_t>(c.n_queries), 4)),
         bias(random_row(static_cast<size_t>(c.n_queries * (c.last + 1)), 5)) {
-    if (!c.is_f16) return;
+    stored_keys = store(keys, c.keys);
+    stored_values = store(values, c.values);
+  }
+
+  static std::vector<uint8_t> store(Row& row, Format format) {
     const VectorKernels& v = find_kernels("scalar")->vector;
-    keys_f16.resize(keys.size());
-    values_f16.resize(values.size());
-    v.to_f16(keys.data(), static_cast<int64_t>(keys.size()), keys_f16.data());
-    v.to_f16(values.data(), static_cast<int64_t>(values.size()), values_f16.data());
-    v.from_f16(keys_f16.data(), static_cast<int64_t>(keys.size()), keys.data());
-    v.from_f16(values_f16.data(), static_cast<int64_t>(values.size()), values.data());
+    const auto n = static_cast<int64_t>(row.size());
+    std::vector<uint8_t> stored(row_bytes(format, n));
+    if (format == Format::f32) std::memcpy(stored.data(), row.data(), stored.size());
+    if (format == Format::f16) v.to_f16(row.data(), n, reinterpret_cast<uint16_t*>(stored.data()));
+    if (format == Format::q8_0) v.quantize_q8_0(row.data(), n, stored.data());
+    v.dequantize(format, stored.data(), n, row.data());
+    return stored;
+  }
+  static CacheView view(const std::vector<uint8_t>& stored, size_t stride, Format format) {
+    return {stored.data(), format == Format::q8_0 ? stride / 32 : stride, format};
   }
 
   // The queries [begin, end) in one call.
   Row attend(const KernelSet& set, int32_t begin, int32_t end) const {
     const auto n = static_cast<size_t>(end - begin), d_value = static_cast<size_t>(shape.d_value);
-    const auto skipped = static_cast<size_t>(begin);
     Row out(n * d_value, 1e9f);
-    const auto* k = shape.is_f16 ? static_cast<const void*>(keys_f16.data()) : keys.data();
-    const auto* v = shape.is_f16 ? static_cast<const void*>(values_f16.data()) : values.data();
+    const AttentionArgs args = ask(begin, end, out.data());
+    set.vector.attend(&args, 1);
+    return out;
+  }
+  AttentionArgs ask(int32_t begin, int32_t end, float* out) const {
+    const auto skipped = static_cast<size_t>(begin);
     AttentionArgs args;
     args.q = q.data() + skipped * static_cast<size_t>(shape.d_key);
     args.q_stride = static_cast<size_t>(shape.d_key);
-    args.out = out.data();
-    args.out_stride = d_value;
-    args.keys = {k, key_stride, shape.is_f16};
-    args.values = {v, value_stride, shape.is_f16};
+    args.out = out;
+    args.out_stride = static_cast<size_t>(shape.d_value);
+    args.keys = view(stored_keys, key_stride, shape.keys);
+    args.values = view(stored_values, value_stride, shape.values);
     args.n_queries = end - begin;
     args.d_key = shape.d_key;
     args.d_value = shape.d_value;
@@ -77,8 +90,7 @@ struct Inputs {
     if (shape.has_sinks) args.sinks = sinks.data() + skipped;
     args.bias_stride = static_cast<size_t>(shape.last) + 1;
     if (shape.has_bias) args.bias = bias.data() + skipped * args.bias_stride;
-    set.vector.attend(args);
-    return out;
+    return args;
   }
   Row attend(const KernelSet& set) const { return attend(set, 0, shape.n_queries); }
 };
@@ -176,9 +188,104 @@ TEST_CASE("attention: odd widths and numbers of heads") {
       c.last = 70;
       c.scale = 1.0f / std::sqrt(static_cast<float>(d_key));
       check(c);
-      c.is_f16 = true;
+      c.keys = c.values = Format::f16;
       check(c);
     }
+  }
+}
+
+TEST_CASE("attention: keys and values in any pair of formats, to the bit what they stand for") {
+  for (const Format keys : {Format::f32, Format::f16, Format::q8_0}) {
+    for (const Format values : {Format::f32, Format::f16, Format::q8_0}) {
+      for (int32_t n_queries : {1, 4, 7}) {
+        Case c;
+        c.n_queries = n_queries;
+        c.d_key = 96;
+        c.d_value = 160;
+        c.first = 5;
+        c.last = 140;
+        c.keys = keys;
+        c.values = values;
+        check(c);
+        const Inputs in(c);
+        Inputs plain = in;
+        plain.shape.keys = plain.shape.values = Format::f32;
+        plain.stored_keys = Inputs::store(plain.keys, Format::f32);
+        plain.stored_values = Inputs::store(plain.values, Format::f32);
+        CHECK(same_bits(in.attend(best_kernels()), plain.attend(best_kernels())));
+      }
+    }
+  }
+}
+
+// Of n_rows rows the last one stands at c.last, the others one behind another before it.
+void check_rows(const Case& c, int32_t n_rows, int32_t window) {
+  const Inputs in(c);
+  const auto n_out = static_cast<size_t>(c.n_queries * c.d_value);
+  for (const KernelSet* set : kernel_sets()) {
+    if (!is_supported(*set)) continue;
+    CAPTURE(set->name);
+    Row together(static_cast<size_t>(n_rows) * n_out), apart = together;
+    std::vector<AttentionArgs> args;
+    for (int32_t r = 0; r < n_rows; ++r) {
+      const auto at = static_cast<size_t>(r) * n_out;
+      args.push_back(in.ask(0, c.n_queries, together.data() + at));
+      args.back().last = c.last - n_rows + 1 + r;
+      args.back().first = std::max(0, args.back().last - window + 1);
+      AttentionArgs alone = args.back();
+      alone.out = apart.data() + at;
+      set->vector.attend(&alone, 1);
+    }
+    set->vector.attend(args.data(), n_rows);
+    CHECK(same_bits(together, apart));
+  }
+}
+
+TEST_CASE("attention: a row's result does not depend on the rows that read keys with it") {
+  for (int32_t n_queries : {1, 2, 3, 4, 8, 40}) {
+    for (int32_t n_rows : {2, 5, 32}) {
+      for (int32_t window : {1, 20, 64, 130, 1000}) {
+        Case c;
+        c.n_queries = n_queries;
+        c.d_key = c.d_value = 32;
+        c.last = 200;
+        c.has_sinks = n_queries == 3;
+        c.keys = c.values = window == 20 ? Format::q8_0 : Format::f16;
+        check_rows(c, n_rows, window);
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: a ring of positions gives what all of them give") {
+  Case c;
+  c.first = 150;
+  c.last = 300;
+  c.d_key = c.d_value = 32;
+  for (const Format format : {Format::f32, Format::f16, Format::q8_0}) {
+    c.keys = c.values = format;
+    const Inputs in(c);
+    AttentionArgs args = in.ask(0, c.n_queries, nullptr);
+    Row expected(static_cast<size_t>(c.n_queries * c.d_value)), got = expected;
+    args.out = expected.data();
+    best_kernels().vector.attend(&args, 1);
+    constexpr int32_t kPlaces = 192;
+    const VectorKernels& v = find_kernels("scalar")->vector;
+    Row keys(kPlaces * in.key_stride), values(kPlaces * in.value_stride);
+    for (size_t p = 150; p <= 300; ++p) {
+      std::copy_n(&in.keys[p * in.key_stride], in.key_stride, &keys[p % kPlaces * in.key_stride]);
+      std::copy_n(&in.values[p * in.value_stride], in.value_stride,
+                  &values[p % kPlaces * in.value_stride]);
+    }
+    const std::vector<uint8_t> ring_keys = Inputs::store(keys, format);
+    const std::vector<uint8_t> ring_values = Inputs::store(values, format);
+    CHECK(v.all_finite(keys.data(), static_cast<int64_t>(keys.size())));
+    args.keys.data = ring_keys.data();
+    args.values.data = ring_values.data();
+    args.keys.n_places = args.values.n_places = kPlaces;
+    args.out = got.data();
+    best_kernels().vector.attend(&args, 1);
+    CHECK(same_bits(got, expected));
   }
 }
 
@@ -196,7 +303,7 @@ TEST_CASE("attention: windows begin and end anywhere") {
       Case c;
       c.first = first;
       c.last = first + length - 1;
-      c.is_f16 = true;
+      c.keys = c.values = Format::f16;
       check(c);
     }
   }

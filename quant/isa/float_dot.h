@@ -9,8 +9,9 @@
 
 namespace larder::quant {
 
-// out[i * out_stride + j] = a[i] . (b + j * b_stride) for i < n_a, j < n_b. Element is float or
-// uint16_t (float16). n_a * n_b accumulators stay in registers; each load serves several products.
+// out[i * out_stride + j] = a[i] . (b + j * b_stride) for i < n_a, j < n_b. Element is float,
+// uint16_t (float16) or BlockQ8_0; strides count these. n_a * n_b accumulators stay in registers;
+// each load serves several products.
 template <class Isa, int n_a, int n_b, class Element>
 [[gnu::always_inline]] inline void dot_tile(const float* const* a, const Element* b,
                                             size_t b_stride, int64_t n, float* out,
@@ -31,13 +32,13 @@ template <class Isa, int n_a, int n_b, class Element>
   int64_t k = 0;
   for (; k + kLanes <= n; k += kLanes) {
     const auto whole = [k](const auto* p) __attribute__((always_inline)) {
-      return load_lanes<Isa>(p + k);
+      return load_lanes_at<Isa>(p, k);
     };
     accumulate(whole, whole);
   }
   if (k < n) {
     const auto tail = [ k, n ](const auto* p) __attribute__((always_inline)) {
-      return load_lanes<Isa>(p + k, n - k);
+      return load_lanes_at<Isa>(p, k, n - k);
     };
     accumulate(tail, tail);
   }

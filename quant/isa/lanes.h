@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "quant/block.h"
+
 namespace larder::quant {
 
 constexpr int kLanes = 16;
@@ -23,6 +25,39 @@ template <class Isa>
 template <class Isa>
 [[gnu::always_inline]] inline typename Isa::Floats load_lanes(const uint16_t* p, int64_t n) {
   return Isa::Floats::from_f16_partial(p, n);
+}
+
+// Elements k to k + 15 of a row, or n of them; k is a multiple of 16. Those of
+// BlockQ8_0 are exact: a quant of 8 bits times a scale of 11 fits a float.
+// REQUIRES: whole blocks of these.
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const float* row, int64_t k) {
+  return Isa::Floats::load(row + k);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const float* row, int64_t k,
+                                                                 int64_t n) {
+  return Isa::Floats::load_partial(row + k, n);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const uint16_t* row, int64_t k) {
+  return Isa::Floats::from_f16(row + k);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const uint16_t* row, int64_t k,
+                                                                 int64_t n) {
+  return Isa::Floats::from_f16_partial(row + k, n);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const BlockQ8_0* row, int64_t k) {
+  const BlockQ8_0& block = row[k / 32];
+  return to_float(Isa::Ints::load_int8(block.qs + k % 32)) *
+         Isa::Floats::broadcast(Isa::widen_f16(block.d.bits()));
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const BlockQ8_0* row, int64_t k,
+                                                                 int64_t) {
+  return load_lanes_at<Isa>(row, k);
 }
 
 // out[i] = op(in[i]...); out may be one of the inputs.

@@ -1,9 +1,10 @@
-// Rounds activation rows to int8 blocks (activation_block.h).
+// Rounds rows of floats to int8 blocks: activations (activation_block.h), keys and values.
 #pragma once
 
 #include <cstdint>
 
 #include "quant/activation_block.h"
+#include "quant/block.h"
 #include "quant/isa/lanes.h"
 
 namespace larder::quant {
@@ -70,6 +71,29 @@ void quantize_q8_256(const float* x, int64_t n, void* out) noexcept {
       block->sums_32[g] = static_cast<int16_t>(block->sums_16[2 * g] + block->sums_16[2 * g + 1]);
     }
     for (uint32_t& word : block->unused) word = 0;
+  }
+}
+
+// Quants belong to the scale as it is stored, so that its rounding costs nothing. What is too small
+// for a float16 counts as zeros; a block with infinity or NaN has the scale NaN, one too large for
+// a float16 the scale infinity: products with either are not finite.
+template <class Isa>
+void quantize_q8_0(const float* x, int64_t n, void* out) noexcept {
+  using Floats = typename Isa::Floats;
+  using Ints = typename Isa::Ints;
+  auto* block = static_cast<BlockQ8_0*>(out);
+  for (int64_t i = 0; i < n; i += 32, ++block) {
+    uint16_t bits;
+    Floats::broadcast(activation_scale<Isa>(x + i, 32).scale).to_f16_partial(&bits, 1);
+    block->d = {static_cast<uint8_t>(bits & 0xff), static_cast<uint8_t>(bits >> 8)};
+    const float d = Isa::widen_f16(bits);
+    const float inverse = d > 0.0f ? 1.0f / d : 0.0f;  // NaN: 0
+    for (int g = 0; g < 32; g += kLanes) {
+      const Ints rounded = round_to_int(load_lanes<Isa>(x + i + g) * Floats::broadcast(inverse));
+      // The least scales are so coarse that they may be too small for what they stand for.
+      const Ints limited = min(max(rounded, Ints::broadcast(-127)), Ints::broadcast(127));
+      (inverse == 0.0f ? Ints::zero() : limited).store_int8(block->qs + g);
+    }
   }
 }
 

@@ -21,6 +21,7 @@ constexpr VectorKernels vector_kernels() {
   return {.dequantize = dequantize<Isa>,
           .quantize_q8_32 = quantize_q8_32<Isa>,
           .quantize_q8_256 = quantize_q8_256<Isa>,
+          .quantize_q8_0 = quantize_q8_0<Isa>,
           .to_f16 = to_f16<Isa>,
           .from_f16 = from_f16<Isa>,
           .gemm_f32 = gemm_f32<Isa>,

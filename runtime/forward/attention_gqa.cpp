@@ -1,5 +1,6 @@
 #include "runtime/forward/attention_gqa.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace larder::runtime {
@@ -87,7 +88,7 @@ void see_source(const LayerStep& layer, int64_t row, int32_t kv_head,
   const int64_t first = row - pass.position_of(row);
   const auto view = [&](const float* rows, int32_t width, int32_t d_head) {
     return quant::CacheView{rows + first * width + int64_t{kv_head} * d_head,
-                            static_cast<size_t>(width), false};
+                            static_cast<size_t>(width), quant::Format::f32};
   };
   args.keys = view(pass.space.k, config.k_width(), config.d_key);
   args.values = view(pass.space.v, config.v_width(), config.d_value);
@@ -107,10 +108,47 @@ void gate_output(const LayerStep& layer, int64_t row, int32_t first_head,
   }
 }
 
-void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept {
+// How rows and the heads of a kv head are divided into what one thread takes at
+// a time. A head's result at a row does not depend on it.
+struct Shares {
+  int32_t n_rows, n_heads;  // of one share
+  int32_t n_row_shares, n_head_shares;
+};
+
+// Queries together fill the kernels' tiles and read keys once: 32 of them with
+// their results, 128 floats each, leave L2 room for the keys. Few rows are
+// divided by heads, at four of which kernels still read keys once.
+constexpr int32_t kQueriesTogether = 32, kLeastHeads = 4, kSharesPerThread = 4;
+
+constexpr int32_t parts(int32_t n, int32_t of) noexcept { return (n + of - 1) / of; }
+
+Shares divide(const LayerConfig& config, int32_t n_rows, int n_threads) noexcept {
+  const int32_t n_heads = config.n_heads / config.n_kv_heads;
+  const int32_t wanted = kSharesPerThread * n_threads;
+  Shares shares{std::clamp(kQueriesTogether / n_heads, 1, kQueriesTogether), n_heads, 0, 1};
+  shares.n_rows = std::clamp(n_rows * config.n_kv_heads / wanted, 1, shares.n_rows);
+  shares.n_row_shares = parts(n_rows, shares.n_rows);
+  const int32_t n = shares.n_row_shares * config.n_kv_heads;
+  if (n >= wanted || n % n_threads == 0) return shares;
+  shares.n_heads = parts(parts(n_heads, parts(wanted, n)), kLeastHeads) * kLeastHeads;
+  shares.n_head_shares = parts(n_heads, shares.n_heads);
+  return shares;
+}
+
+// Some heads of one kv head, from the first_head-th of all on, at a row.
+struct HeadsOfRow {
+  int64_t row;
+  int32_t kv_head, first_head, n_heads;
+};
+
+quant::AttentionArgs ask(const LayerStep& layer, const HeadsOfRow& heads) noexcept {
   const Pass& pass = layer.pass;
-  const int32_t first_head = kv_head * (layer.config.n_heads / layer.config.n_kv_heads);
+  const auto [row, kv_head, first_head, n_heads] = heads;
   quant::AttentionArgs args = queries_of(layer, row, kv_head);
+  const int32_t n_skipped = first_head - kv_head * args.n_queries;
+  args.q += static_cast<size_t>(n_skipped) * args.q_stride;
+  args.out += static_cast<size_t>(n_skipped) * args.out_stride;
+  args.n_queries = n_heads;
   if (layer.config.sees_ahead)
     see_source(layer, row, kv_head, args);
   else
@@ -120,8 +158,31 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
     args.bias = pass.position_bias->of(first_head, pass.position_of(row));
     args.bias_stride = pass.position_bias->stride();
   }
-  pass.vector().attend(args);
-  if (layer.config.gates_output) gate_output(layer, row, first_head, args);
+  return args;
+}
+
+// Rows of one sequence, one behind the other, read its keys together.
+void attend_share(const LayerStep& layer, const Shares& shares, int64_t item) noexcept {
+  const Pass& pass = layer.pass;
+  const int32_t n_kv = layer.config.n_kv_heads, n_heads = layer.config.n_heads / n_kv;
+  const auto share = static_cast<int32_t>(item / n_kv), kv_head = static_cast<int32_t>(item % n_kv);
+  const int32_t first_row = share / shares.n_head_shares * shares.n_rows;
+  const int32_t end_row = std::min(first_row + shares.n_rows, pass.n_rows());
+  const int32_t skipped = share % shares.n_head_shares * shares.n_heads;
+  const int32_t n = std::min(shares.n_heads, n_heads - skipped);
+  const int32_t first_head = kv_head * n_heads + skipped;
+
+  quant::AttentionArgs args[kQueriesTogether];
+  int32_t n_args = 0;
+  for (int32_t row = first_row; row < end_row; ++row) {
+    args[n_args++] = ask(layer, {row, kv_head, first_head, n});
+    if (row + 1 < end_row && &pass.sequence_of(row + 1) == &pass.sequence_of(row)) continue;
+    pass.vector().attend(args, n_args);
+    n_args = 0;
+  }
+  if (!layer.config.gates_output) return;
+  for (int32_t row = first_row; row < end_row; ++row)
+    gate_output(layer, row, first_head, ask(layer, {row, kv_head, first_head, n}));
 }
 
 }  // namespace
@@ -164,10 +225,10 @@ void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
   quant::grouped_matmul(team, pass.matmul, projections);
   team.for_each(n, [&](int64_t row) { finish_row(layer, row); });
 
-  const int32_t n_kv = layer.config.n_kv_heads;
-  team.for_each(int64_t{n} * n_kv, [&](int64_t item) {
-    attend_heads(layer, item / n_kv, static_cast<int32_t>(item % n_kv));
-  });
+  const Shares shares = divide(layer.config, n, team.n_threads());
+  const int64_t n_shares = int64_t{shares.n_row_shares} * shares.n_head_shares;
+  team.for_each(n_shares * layer.config.n_kv_heads,
+                [&](int64_t item) { attend_share(layer, shares, item); });
 }
 
 }  // namespace larder::runtime

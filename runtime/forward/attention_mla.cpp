@@ -156,7 +156,7 @@ void attend_heads(const LayerStep& layer, const RowBlock& block, int32_t place, 
   args.d_value = config.d_cached_value();
   args.last = pass.position_of(row);
   args.scale = config.attention_scale;
-  pass.vector().attend(args);
+  pass.vector().attend(&args, 1);
   for (int32_t h = first_head; h < first_head + n; ++h)
     attended.round(pass.vector(), int64_t{h} * block.n + place, config.d_latent, forms);
 }

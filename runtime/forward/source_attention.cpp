@@ -37,7 +37,7 @@ void attend_heads(const LayerStep& layer, int64_t row, int32_t kv_head) noexcept
   args.keys = sequence.source_keys(layer.index, kv_head);
   args.values = sequence.source_values(layer.index, kv_head);
   args.last = sequence.n_source() - 1;
-  layer.pass.vector().attend(args);
+  layer.pass.vector().attend(&args, 1);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ inline constexpr uint64_t kUnlimitedRam = UINT64_MAX;  // the file is mapped wha
 struct ResidenceOptions {
   ForwardOptions forward;
   int32_t n_ctx = 0;
-  CacheType cache = CacheType::f16;
+  CacheTypes cache;
   uint64_t ram_bytes = kAutoRam;  // of the whole process
 };
 

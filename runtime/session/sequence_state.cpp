@@ -8,24 +8,35 @@
 namespace larder::runtime {
 namespace {
 
-constexpr size_t bytes_of(CacheType type) { return type == CacheType::f16 ? 2 : 4; }
+constexpr int32_t kBlock = 32;  // of q8_0
+
+Status check_width(const char* what, int32_t width, CacheType type) {
+  if (type != CacheType::q8_0 || width % kBlock == 0) return {};
+  return Status(Cause::invalid_argument,
+                std::string("the model has ") + what + " of " + std::to_string(width) +
+                    " values, which are no whole blocks of 32; choose f16",
+                "cache type q8_0");
+}
 
 }  // namespace
 
 SequenceState::~SequenceState() = default;
 
-void SequenceState::lay_out(const ModelConfig& config, int32_t capacity, size_t element_bytes,
+void SequenceState::lay_out(const ModelConfig& config, int32_t capacity, CacheTypes types,
                             Arena& arena, Caches* caches) {
-  const auto n = static_cast<size_t>(capacity) * element_bytes;  // widths are below 2^28
+  const auto take_rows = [&](CacheType type, int32_t n_kv_heads, int32_t width) {
+    HeadRows rows{nullptr, type, width, cached_bytes(type, width)};  // widths are below 2^28
+    rows.data = arena.take<std::byte>(static_cast<size_t>(capacity) * rows.row_bytes *
+                                      static_cast<size_t>(n_kv_heads));
+    return rows;
+  };
   const auto take = [&](const LayerConfig& layer, bool is_used) {
     LayerCache cache;
-    if (!is_used) return cache;
+    if (!is_used || layer.n_kv_heads == 0) return cache;
     cache.n_kv_heads = layer.n_kv_heads;
-    cache.d_key = layer.d_cached_key();
-    cache.d_value = layer.mixer == Mixer::mla ? 0 : layer.d_value;
-    const auto n_heads = static_cast<size_t>(layer.n_kv_heads);
-    cache.keys = arena.take<std::byte>(n * n_heads * static_cast<size_t>(cache.d_key));
-    cache.values = arena.take<std::byte>(n * n_heads * static_cast<size_t>(cache.d_value));
+    cache.keys = take_rows(types.keys, layer.n_kv_heads, layer.d_cached_key());
+    cache.values =
+        take_rows(types.values, layer.n_kv_heads, layer.mixer == Mixer::mla ? 0 : layer.d_value);
     return cache;
   };
   for (const LayerConfig& layer : config.layers) {
@@ -38,9 +49,9 @@ void SequenceState::lay_out(const ModelConfig& config, int32_t capacity, size_t 
 }
 
 size_t SequenceState::bytes_for(const ModelConfig& config, int32_t capacity,
-                                CacheType type) noexcept {
+                                CacheTypes types) noexcept {
   Arena arena;
-  lay_out(config, capacity, bytes_of(type), arena, nullptr);
+  lay_out(config, capacity, types, arena, nullptr);
   CarriedStates::count(config, arena);
   return arena.overflows() ? SIZE_MAX : arena.bytes();
 }
@@ -51,11 +62,26 @@ size_t SequenceState::carried_bytes_for(const ModelConfig& config) noexcept {
   return arena.bytes();
 }
 
+Status SequenceState::check(const ModelConfig& config, CacheTypes types) {
+  for (const LayerConfig& layer : config.layers) {
+    if (layer.carries_state()) continue;
+    const bool is_latent = layer.mixer == Mixer::mla;
+    Status s = check_width(is_latent ? "latents with their keys" : "keys", layer.d_cached_key(),
+                           types.keys);
+    if (s.ok())
+      s = check_width(is_latent ? "latents" : "values", layer.d_cached_value(),
+                      is_latent ? types.keys : types.values);
+    if (!s.ok()) return s;
+  }
+  return {};
+}
+
 Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& config,
-                                                             int32_t capacity, CacheType type) {
+                                                             int32_t capacity, CacheTypes types) {
   if (capacity < 1)
     return Status(Cause::invalid_argument, "a sequence must hold at least one position");
-  const size_t bytes = bytes_for(config, capacity, type);
+  if (Status s = check(config, types); !s.ok()) return s;
+  const size_t bytes = bytes_for(config, capacity, types);
   if (bytes == SIZE_MAX)
     return Status(Cause::out_of_memory,
                   "no machine holds the cache of " + std::to_string(capacity) + " positions");
@@ -66,10 +92,10 @@ Result<std::unique_ptr<SequenceState>> SequenceState::create(const ModelConfig& 
     std::unique_ptr<SequenceState> state(new SequenceState);
     state->memory_ = std::move(*memory);
     Arena arena(state->memory_.data());
-    lay_out(config, capacity, bytes_of(type), arena, &state->caches_);
+    lay_out(config, capacity, types, arena, &state->caches_);
     state->carried_.lay_out(config, arena);
     state->capacity_ = capacity;
-    state->type_ = type;
+    state->types_ = types;
     return state;
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "no memory for a sequence");
@@ -95,19 +121,17 @@ void SequenceState::hold_source(int32_t n_source) noexcept {
   n_source_ = n_source;
 }
 
-quant::CacheView SequenceState::keys_in(const LayerCache& cache, int kv_head) const noexcept {
-  return {cache.keys + index(kv_head, 0, cache.d_key) * element_bytes(),
-          static_cast<size_t>(cache.d_key), type_ == CacheType::f16};
+quant::CacheView SequenceState::view(const HeadRows& rows, int kv_head) const noexcept {
+  const int32_t stride = rows.type == CacheType::q8_0 ? rows.width / kBlock : rows.width;
+  return {row_of(rows, kv_head, 0), static_cast<size_t>(stride), format_of(rows.type)};
 }
 
 quant::CacheView SequenceState::values_in(const LayerCache& cache, int kv_head) const noexcept {
-  if (cache.d_value == 0) return keys_in(cache, kv_head);
-  return {cache.values + index(kv_head, 0, cache.d_value) * element_bytes(),
-          static_cast<size_t>(cache.d_value), type_ == CacheType::f16};
+  return view(cache.values.width == 0 ? cache.keys : cache.values, kv_head);
 }
 
 quant::CacheView SequenceState::keys(int layer, int kv_head) const noexcept {
-  return keys_in(caches_.own[static_cast<size_t>(layer)], kv_head);
+  return view(caches_.own[static_cast<size_t>(layer)].keys, kv_head);
 }
 
 quant::CacheView SequenceState::values(int layer, int kv_head) const noexcept {
@@ -115,27 +139,31 @@ quant::CacheView SequenceState::values(int layer, int kv_head) const noexcept {
 }
 
 quant::CacheView SequenceState::source_keys(int layer, int kv_head) const noexcept {
-  return keys_in(caches_.source[static_cast<size_t>(layer)], kv_head);
+  return view(caches_.source[static_cast<size_t>(layer)].keys, kv_head);
 }
 
 quant::CacheView SequenceState::source_values(int layer, int kv_head) const noexcept {
   return values_in(caches_.source[static_cast<size_t>(layer)], kv_head);
 }
 
-void SequenceState::put(const quant::KernelSet& kernels, std::byte* cache, size_t at,
-                        const float* x, int32_t n) noexcept {
-  if (type_ == CacheType::f16)
-    kernels.vector.to_f16(x, n, reinterpret_cast<uint16_t*>(cache) + at);
-  else
-    std::memcpy(reinterpret_cast<float*>(cache) + at, x, sizeof(float) * static_cast<size_t>(n));
+void SequenceState::put(const quant::KernelSet& kernels, const HeadRows& rows, int kv_head,
+                        int32_t position, const float* x) noexcept {
+  std::byte* const row = row_of(rows, kv_head, position);
+  switch (rows.type) {
+    case CacheType::f16:
+      return kernels.vector.to_f16(x, rows.width, reinterpret_cast<uint16_t*>(row));
+    case CacheType::q8_0:
+      return kernels.vector.quantize_q8_0(x, rows.width, row);
+    case CacheType::f32:
+      std::memcpy(row, x, rows.row_bytes);
+  }
 }
 
 void SequenceState::store_in(const LayerCache& cache, const quant::KernelSet& kernels, int kv_head,
                              int32_t position, const float* key, const float* value) noexcept {
   assert(position >= 0 && position < capacity_);
-  put(kernels, cache.keys, index(kv_head, position, cache.d_key), key, cache.d_key);
-  if (cache.d_value > 0)
-    put(kernels, cache.values, index(kv_head, position, cache.d_value), value, cache.d_value);
+  put(kernels, cache.keys, kv_head, position, key);
+  if (cache.values.width > 0) put(kernels, cache.values, kv_head, position, value);
 }
 
 void SequenceState::store(const quant::KernelSet& kernels, int layer, int kv_head, int32_t position,
@@ -148,21 +176,22 @@ void SequenceState::store_source(const quant::KernelSet& kernels, int layer, int
   store_in(caches_.source[static_cast<size_t>(layer)], kernels, kv_head, position, key, value);
 }
 
+void SequenceState::copy_rows(const HeadRows& from, const HeadRows& to, int32_t n_kv_heads,
+                              const SequenceState& other, int32_t n_positions) noexcept {
+  if (to.width == 0) return;
+  for (int h = 0; h < n_kv_heads; ++h)
+    std::memcpy(row_of(to, h, 0), other.row_of(from, h, 0),
+                static_cast<size_t>(n_positions) * to.row_bytes);
+}
+
 void SequenceState::copy_cache(const LayerCache& from, const LayerCache& to,
                                const SequenceState& other, int32_t n_positions) noexcept {
-  const auto n = static_cast<size_t>(n_positions) * element_bytes();
-  for (int h = 0; h < to.n_kv_heads; ++h) {
-    std::memcpy(to.keys + index(h, 0, to.d_key) * element_bytes(),
-                from.keys + other.index(h, 0, from.d_key) * element_bytes(),
-                n * static_cast<size_t>(to.d_key));
-    std::memcpy(to.values + index(h, 0, to.d_value) * element_bytes(),
-                from.values + other.index(h, 0, from.d_value) * element_bytes(),
-                n * static_cast<size_t>(to.d_value));
-  }
+  copy_rows(from.keys, to.keys, to.n_kv_heads, other, n_positions);
+  copy_rows(from.values, to.values, to.n_kv_heads, other, n_positions);
 }
 
 void SequenceState::copy_from(const SequenceState& other) noexcept {
-  assert(caches_.own.size() == other.caches_.own.size() && type_ == other.type_ &&
+  assert(caches_.own.size() == other.caches_.own.size() && types_ == other.types_ &&
          other.n_positions_ <= capacity_ && other.n_source_ <= capacity_);
   for (size_t l = 0; l < caches_.own.size(); ++l) {
     copy_cache(other.caches_.own[l], caches_.own[l], other, other.n_positions_);

@@ -56,6 +56,11 @@ Result<SessionOptions> fill_in(SessionOptions options, const Model& model) {
     return bad_option("batch-size", "must be between 1 and " + std::to_string(kMaxBatch));
   }
   options.batch_size = std::min(options.batch_size, options.n_ctx);
+  const CacheType unasked = options.exact ? CacheType::f32 : CacheType::f16;
+  options.cache_k = options.cache_k.value_or(unasked);
+  options.cache_v = options.cache_v.value_or(unasked);
+  if (Status s = SequenceState::check(config, {*options.cache_k, *options.cache_v}); !s.ok())
+    return s;
   return options;
 }
 
@@ -83,7 +88,7 @@ ResidenceOptions residence_options(const Model& model, const SessionOptions& opt
   with.forward.max_positions = options.n_ctx;
   with.forward.kernels = kernels;
   with.n_ctx = options.n_ctx;
-  with.cache = options.exact ? CacheType::f32 : CacheType::f16;
+  with.cache = {*options.cache_k, *options.cache_v};
   with.ram_bytes = options.ram_bytes;
   return with;
 }

@@ -23,6 +23,9 @@ struct SessionOptions {
   // behaviour
   int32_t n_ctx = 0;   // also of a source; 0: min(the model's context length, kDefaultContext)
   bool exact = false;  // float32 activations and cache; what references are compared with
+  // What keys and values are kept as; none: f16, f32 where `exact`. A latent
+  // has the type of keys.
+  std::optional<CacheType> cache_k, cache_v;
   // performance; the answer does not depend on these
   int n_threads = 0;              // 0: the machine's cores, fewer for a small model
   int32_t batch_size = 512;       // tokens of one prefill step
@@ -38,9 +41,9 @@ using Progress = std::function<bool(int32_t done, int32_t total)>;
 
 class Session {
  public:
-  // Errors: `invalid_argument` (unknown instruction set, n_ctx out of range), `out_of_memory`,
-  // `budget`; where weights are loaded (plan().is_paged) also `io`, `truncated`, `changed`, and
-  // `cancelled` by `loading`.
+  // Errors: `invalid_argument` (unknown instruction set, n_ctx out of range, cache type),
+  // `out_of_memory`, `budget`; where weights are loaded (plan().is_paged) also `io`, `truncated`,
+  // `changed`, and `cancelled` by `loading`.
   static Result<std::unique_ptr<Session>> create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options,
                                                  const LoadProgress& loading = {});

@@ -1,0 +1,154 @@
+// What attention does with one block of keys and values: scores, the softmax so
+// far, values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/block.h"
+#include "quant/isa/activations.h"
+#include "quant/isa/float_dot.h"
+#include "quant/isa/lanes.h"
+#include "quant/kernel_set.h"
+
+namespace larder::quant {
+
+constexpr int kKeyBlock = kAttentionBlock;
+
+// Some rows of a cache, in the block's own order; strides as in CacheView.
+struct BlockRows {
+  const void* data;  // of place 0
+  size_t stride;
+};
+
+// The visible part of one block: places [begin, end) relative to its first
+// position.
+struct KeyBlock {
+  BlockRows keys, values;
+  int begin, end;
+};
+
+// Running maximum and sum of one query's softmax.
+struct SoftmaxState {
+  float most, sum;
+};
+
+// Turns scores of the places [begin, end) into weights exp(score - most) and
+// everything else into 0; returns what earlier weights must be multiplied with.
+template <class Isa>
+[[gnu::always_inline]] inline float update_softmax(float* scores, int begin, int end,
+                                                   SoftmaxState& state) {
+  using Floats = typename Isa::Floats;
+  constexpr float kLowest = -__builtin_inff();
+  for (int i = 0; i < begin; ++i) scores[i] = kLowest;
+  for (int i = end; i < kKeyBlock; ++i) scores[i] = kLowest;
+  Floats top = load_lanes<Isa>(scores);
+  for (int i = kLanes; i < kKeyBlock; i += kLanes) top = max(top, load_lanes<Isa>(scores + i));
+  const float highest = reduce_max(top);
+  const float most = highest > state.most ? highest : state.most;
+  if (most == kLowest) {  // nothing visible has weight yet; -inf - -inf would be NaN
+    for (int i = 0; i < kKeyBlock; i += kLanes) Floats::zero().store(scores + i);
+    return 1.0f;
+  }
+  const Floats shift = Floats::broadcast(most);
+  Floats sum = Floats::zero();
+  for (int i = 0; i < kKeyBlock; i += kLanes) {
+    const Floats weight = exp_lanes<Isa>(load_lanes<Isa>(scores + i) - shift);
+    weight.store(scores + i);
+    sum = sum + weight;
+  }
+  const Floats correction = exp_lanes<Isa>(Floats::broadcast(state.most) - shift);
+  float factor[kLanes];
+  correction.store(factor);
+  state = {most, Isa::fma(state.sum, factor[0], reduce_add(sum))};
+  return factor[0];
+}
+
+// scores[q][place] = query . key for the visible places.
+using ScoreFunction = void (*)(const float* const* queries, const KeyBlock& block, int32_t d_key,
+                               float (*scores)[kKeyBlock]) noexcept;
+
+template <class Isa, int n_queries, class Element>
+void score_block(const float* const* queries, const KeyBlock& block, int32_t d_key,
+                 float (*scores)[kKeyBlock]) noexcept {
+  const auto* const keys = static_cast<const Element*>(block.keys.data);
+  dot_rows<Isa, n_queries>(queries, keys + static_cast<size_t>(block.begin) * block.keys.stride,
+                           block.keys.stride, block.end - block.begin, d_key,
+                           scores[0] + block.begin, kKeyBlock);
+}
+
+// out[q][d] = out[q][d] * correction[q] + sum over places of weights[q][place]
+// * value[place][d].
+using AddFunction = void (*)(const KeyBlock& block, int32_t d_value,
+                             const float (*weights)[kKeyBlock], const float* correction,
+                             float* const* out) noexcept;
+
+// The same for n_vectors * 16 values (or `left` of them) from d on.
+template <class Isa, int n_queries, int n_vectors, class Element>
+[[gnu::always_inline]] inline void add_values_tile(const KeyBlock& block, int64_t d, int64_t left,
+                                                   const float (*weights)[kKeyBlock],
+                                                   const float* correction, float* const* out) {
+  using Floats = typename Isa::Floats;
+  const bool whole = left >= n_vectors * kLanes;
+  Floats sums[n_queries][n_vectors];
+  for (int q = 0; q < n_queries; ++q) {
+    for (int v = 0; v < n_vectors; ++v) {
+      const float* const p = out[q] + d + v * kLanes;
+      sums[q][v] = (whole ? load_lanes<Isa>(p) : load_lanes<Isa>(p, left)) *
+                   Floats::broadcast(correction[q]);
+    }
+  }
+  const auto* value = static_cast<const Element*>(block.values.data) +
+                      static_cast<size_t>(block.begin) * block.values.stride;
+  for (int i = block.begin; i < block.end; ++i, value += block.values.stride) {
+    Floats row[n_vectors];
+    for (int v = 0; v < n_vectors; ++v) {
+      row[v] = whole ? load_lanes_at<Isa>(value, d + v * kLanes)
+                     : load_lanes_at<Isa>(value, d + v * kLanes, left);
+    }
+    for (int q = 0; q < n_queries; ++q) {
+      const Floats weight = Floats::broadcast(weights[q][i]);
+      for (int v = 0; v < n_vectors; ++v) sums[q][v] = fma(weight, row[v], sums[q][v]);
+    }
+  }
+  for (int q = 0; q < n_queries; ++q) {
+    for (int v = 0; v < n_vectors; ++v) {
+      float* const p = out[q] + d + v * kLanes;
+      if (whole) {
+        sums[q][v].store(p);
+      } else {
+        sums[q][v].store_partial(p, left);
+      }
+    }
+  }
+}
+
+template <class Isa, int n_queries, class Element>
+void add_values(const KeyBlock& block, int32_t d_value, const float (*weights)[kKeyBlock],
+                const float* correction, float* const* out) noexcept {
+  int64_t d = 0;
+  constexpr int kWide = Isa::kTileSide;
+  for (; d + kWide * kLanes <= d_value; d += kWide * kLanes) {
+    add_values_tile<Isa, n_queries, kWide, Element>(block, d, kWide * kLanes, weights, correction,
+                                                    out);
+  }
+  for (; d < d_value; d += kLanes) {
+    add_values_tile<Isa, n_queries, 1, Element>(block, d, d_value - d, weights, correction, out);
+  }
+}
+
+template <class Isa, int n_queries>
+ScoreFunction score_function(Format format) noexcept {
+  if (format == Format::f16) return score_block<Isa, n_queries, uint16_t>;
+  if (format == Format::q8_0) return score_block<Isa, n_queries, BlockQ8_0>;
+  return score_block<Isa, n_queries, float>;
+}
+
+template <class Isa, int n_queries>
+AddFunction add_function(Format format) noexcept {
+  if (format == Format::f16) return add_values<Isa, n_queries, uint16_t>;
+  if (format == Format::q8_0) return add_values<Isa, n_queries, BlockQ8_0>;
+  return add_values<Isa, n_queries, float>;
+}
+
+}  // namespace larder::quant
