@@ -117,8 +117,9 @@ TEST_CASE("generate: the text is the source, and is read as a whole") {
   REQUIRE(ids.code == 0);
   std::string source = ids.out.substr(0, ids.out.find('\n'));
   if (!source.ends_with(",1")) source += ",1";
-  std::string own = "0";
-  for (const auto& token : answer["tokens"]) own += "," + std::to_string(token.get<int>());
+  std::vector<int32_t> ids_of_answer = {0};
+  for (const auto& token : answer["tokens"]) ids_of_answer.push_back(token.get<int32_t>());
+  const std::string own = joined(ids_of_answer);
   const Finished logits =
       larder_run({"logits", "-m", kModel, "--encoder-ids", source, "--ids", own, "-o", "-", "-q"});
   REQUIRE(logits.code == 0);

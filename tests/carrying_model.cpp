@@ -40,6 +40,9 @@ GgufBuilder tiny_short_convolution() {
   add(file, "blk.0.shortconv.in_proj.weight", {kModel, 3 * kModel}, 0.3F);
   add(file, "blk.0.shortconv.conv.weight", {3, kModel}, 0.5F);
   add(file, "blk.0.shortconv.out_proj.weight", {kModel, kModel}, 0.3F);
+  for (const std::string layer : {"blk.0.", "blk.1."})
+    add(file, layer + "exp_probs_b.bias", {file.tensor(layer + "ffn_gate_inp.weight").dims[1]},
+        0.1F);
   return file;
 }
 
