@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "quant/activation_block.h"
+#include "quant/block.h"
 #include "quant/reference.h"
 #include "tests/kernel_rows.h"
 #include "tests/random_weights.h"
@@ -135,6 +136,43 @@ TEST_CASE("activations: the bytes of the reference") {
         set->vector.quantize_q8_256(x.data(), kCols, got.data());
       }
       CHECK(std::memcmp(got.data(), expected.data(), n_bytes) == 0);
+    }
+  }
+}
+
+TEST_CASE("rounding: floats become q8_0 as near as its scale allows, the same everywhere") {
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(320);
+  for (float& value : x) value = normal(random);
+  for (size_t i = 32; i < 64; ++i) x[i] = 0;
+  for (size_t i = 64; i < 96; ++i) x[i] *= 1e-7f;  // scales are subnormal, or nothing
+  for (size_t i = 96; i < 128; ++i) x[i] *= 1e-5f;
+  for (size_t i = 128; i < 160; ++i) x[i] *= 3e4f;
+  std::vector<uint8_t> scalar(row_bytes(Format::q8_0, 320)), got = scalar;
+  find_kernels("scalar")->vector.quantize_q8_0(x.data(), 320, scalar.data());
+  std::vector<double> back(320);
+  reference::dequantize(Format::q8_0, scalar.data(), 320, back.data());
+  const auto* blocks = reinterpret_cast<const BlockQ8_0*>(scalar.data());
+  for (size_t i = 0; i < 320; ++i) {
+    const double d = reference::widen_f16(blocks[i / 32].d.bits());
+    // What a subnormal scale, rounded down, cannot reach.
+    const double cut_off = d < 0x1p-14 ? 127 * 0x1p-25 : 0.0;
+    CHECK(std::fabs(back[i] - x[i]) <= d * 0.5001 + cut_off);
+  }
+  for (const KernelSet* set : kernel_sets()) {
+    if (!is_supported(*set)) continue;
+    set->vector.quantize_q8_0(x.data(), 320, got.data());
+    CHECK(got == scalar);
+  }
+  for (const float special : {INFINITY, -INFINITY, static_cast<float>(NAN), 1e30f}) {
+    x[3] = special;
+    for (const KernelSet* set : kernel_sets()) {
+      if (!is_supported(*set)) continue;
+      set->vector.quantize_q8_0(x.data(), 32, got.data());
+      std::vector<float> row(32);
+      set->vector.dequantize(Format::q8_0, got.data(), 32, row.data());
+      CHECK(!set->vector.all_finite(row.data(), 32));
     }
   }
 }
