@@ -3,17 +3,13 @@
 //   kMaxQuant              quants are unsigned, 0 to kMaxQuant
 //   kOffset                subtracted from quants to give the weight, before scaling
 //   kHasMins               whether a float minimum per (super-)block is subtracted
+//   quants<i>(chunks)      quants 32 i to 32 i + 31, out of the block's bytes
+//   kChunks                (in most super-block formats) where in a block the chunks of 32 bytes
+//                          start that quants are made of, byte for byte: quant k of the 32 out of
+//                          byte k of chunks. Such formats are packed by transposing the chunks.
+//   kChunkHolds            (where a chunk makes quants without the others) how many 32s, in order
 //   scales(rows, at)       float scales of 16 rows, their blocks `at` bytes from each row's start
 //   negative_mins(...)     likewise the minimums, negated (where kHasMins)
-// one of three ways in which bytes hold quants (tile.h):
-//   kChunks, quants<i>(chunks)
-//                          where in a block the chunks of 32 bytes start, and quants 32 i to
-//                          32 i + 31 out of them, byte for byte: quant k out of byte k of chunks
-//   kChunkHolds            (where a chunk makes quants without the others) how many 32s, in order
-//   kNibbles               where nibbles start: each 16 bytes a 32, its first half the low ones;
-//                          kFifthBits: where 32 more bits start, one a quant;
-//                          kTable: nibbles are places in it
-//   kBytes                 where whole signed bytes start
 // and for super-blocks
 //   kScaleGroup            16 or 32 weights share an integer scale
 //   unpack_scales(block)   the integer scales and (where kHasMins) minimums, 256 / kScaleGroup of
@@ -38,11 +34,21 @@ struct ScaleWords {
 };
 
 // The scales of one super-block of 16 rows: lane r for row r. The integers are pairs of words, in
-// order.
+// order; with 16 of them a block, others are minimums or offsets * scales.
 template <class Isa>
 struct PanelScales {
   typename Isa::Floats d, negative_min;
-  typename Isa::Ints scales[4], mins[4];
+  typename Isa::Ints scales[4], others[4];
+};
+
+// A block's bytes in a row of weights.
+template <class Bytes, class Block>
+struct RowChunks {
+  const Block& block;
+  template <size_t offset>
+  [[gnu::always_inline]] Bytes at() const {
+    return Bytes::load(reinterpret_cast<const uint8_t*>(&block) + offset);
+  }
 };
 
 template <int i>

@@ -1,10 +1,9 @@
-// Matrix times few vectors, from the native blocks: of 16 rows at a time, one (super-)block after
-// the other is transposed and multiplied at once. Streams the weights once for every kRowTokens
-// tokens; while it works on a tile of rows it prefetches the next, in the order of the file.
+// Matrix times few vectors, from the native blocks: 16 rows at a time, block after block. Each
+// row's exact sum stays spread over lanes until 16 of them are added up together. Streams the
+// weights once for every kTokens tokens; while it works on a tile of rows it prefetches the next.
 #pragma once
 
-#include "quant/isa/panel.h"
-#include "quant/isa/tile.h"
+#include "quant/isa/dot.h"
 
 namespace larder::quant {
 
@@ -12,6 +11,10 @@ template <class Isa, class Dot>
 struct Gemv {
   using Floats = typename Isa::Floats;
   using Ints = typename Isa::Ints;
+  using Bytes = typename Isa::Bytes;
+  using Words = typename Isa::Words;
+  using Sums = typename Isa::Sums;
+  using WideSums = typename Isa::WideSums;
   using Block = typename Dot::Block;
   using Activation = typename Dot::Activation;
   static constexpr bool kIsSuperBlock = sizeof(Activation) == sizeof(ActivationBlock256);
@@ -23,9 +26,10 @@ struct Gemv {
                   const OutputRows& out) noexcept {
     for (int32_t row = 0; row < weights.n_rows; row += kPanelRows) {
       const RowTile tile = row_tile<Isa>(weights, row);
+      const size_t next_tile = weights.row_bytes * kPanelRows;
       for (int32_t t = 0; t < x.n_tokens; t += kTokens) {
         const Job job{tile,
-                      tile.rows[0] + weights.row_bytes * kPanelRows,
+                      next_tile,
                       weights.n_cols / kBlock,
                       x.rows + t,
                       out.data + static_cast<size_t>(t) * out.stride + row,
@@ -38,11 +42,17 @@ struct Gemv {
  private:
   struct Job {
     const RowTile& tile;
-    const uint8_t* next_tile;
+    size_t next_tile;  // bytes
     int32_t n_blocks;
     const void* const* x;
     float* out;
     size_t out_stride;
+  };
+  // Of every row of the tile, for each token.
+  template <int32_t n_tokens>
+  struct BlockSums {
+    Sums dots[n_tokens][kPanelRows];
+    Sums mins[n_tokens][kPanelRows];
   };
 
   template <int32_t n_tokens>
@@ -54,125 +64,93 @@ struct Gemv {
   }
 
   template <int32_t n_tokens>
-  [[gnu::noinline]] static void tokens(const Job& job) {
+  static void tokens(const Job& job) {
+    BlockSums<n_tokens> sums = {};
     Floats acc[n_tokens];
     for (Floats& a : acc) a = Floats::zero();
     for (int32_t b = 0; b < job.n_blocks; ++b) {
       const Activation* x[n_tokens];
       for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + b;
       const size_t at = static_cast<size_t>(b) * sizeof(Block);
-      prefetch(job.next_tile + at * kPanelRows);
-      TileQuants<Isa, Dot> quants;
-      quants.load(job.tile.rows, at);
-      if constexpr (kIsSuperBlock) {
-        add_super_block<n_tokens>(job.tile.rows, at, quants, x, acc);
-      } else {
-        add_small_block<n_tokens>(job.tile.rows, at, quants, x, acc);
+      for (int32_t r = 0; r < job.tile.n_rows; ++r) {
+        const uint8_t* p = job.tile.rows[r] + at;
+        for (size_t ahead = 0; ahead < sizeof(Block); ahead += 64) {
+          Isa::prefetch(p + job.next_tile + ahead);
+        }
+        row_sums<n_tokens>(*reinterpret_cast<const Block*>(p), x, r, sums);
       }
+      end_block<n_tokens>(job.tile.rows, at, x, sums, acc);
     }
     for (int32_t t = 0; t < n_tokens; ++t) {
       acc[t].store_partial(job.out + static_cast<size_t>(t) * job.out_stride, job.tile.n_rows);
     }
   }
 
-  // As many bytes as 16 rows have in a block.
-  [[gnu::always_inline]] static void prefetch(const uint8_t* p) {
-#pragma GCC unroll 64
-    for (size_t line = 0; line < sizeof(Block) * kPanelRows; line += 64) Isa::prefetch(p + line);
-  }
-
-  // The partial sums of n_steps vectors of the i-th 32, from vector `first` on.
-  template <int32_t n_tokens, int i, int first, int n_steps>
-  [[gnu::always_inline]] static void multiply(const TileQuants<Isa, Dot>& quants,
-                                              const Activation* const* x, Ints* partial) {
-#pragma GCC unroll 4
-    for (int32_t t = 0; t < n_tokens; ++t) partial[t] = Ints::zero();
-    for_each_index<n_steps>([&](auto step) __attribute__((always_inline)) {
-      constexpr int k = first + decltype(step)::value;
-      const Ints vector = quants.template vector<i, k>();
-#pragma GCC unroll 4
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void row_sums(const Block& block, const Activation* const* x,
+                                              int32_t r, BlockSums<n_tokens>& out) {
+    if constexpr (kIsSuperBlock) {
+      super_block_sums<n_tokens>(block, x, r, out);
+    } else {
+      const auto quants = Dot::template quants<0>(RowChunks<Bytes, Block>{block});
       for (int32_t t = 0; t < n_tokens; ++t) {
-        partial[t] =
-            Isa::template step<Dot::kMaxQuant>(partial[t], vector, x[t]->q + 32 * i + 4 * k);
+        out.dots[t][r] = Isa::template dot<Dot::kMaxQuant>(Sums::zero(), quants, x[t]->q);
       }
-    });
-  }
-  // Vectors that may be added up before their sums must be widened or scaled.
-  static constexpr int run_length(int group) {
-    const int exact = Isa::template steps_exact<Dot::kMaxQuant>();
-    return exact >= group ? group : exact >= 4 ? 4 : exact >= 2 ? 2 : 1;
+    }
   }
 
   template <int32_t n_tokens>
-  [[gnu::always_inline]] static void add_small_block(const uint8_t* const* rows, size_t at,
-                                                     const TileQuants<Isa, Dot>& quants,
-                                                     const Activation* const* x, Floats* acc) {
-    constexpr int kRun = run_length(8);
-    Ints sums[n_tokens], partial[n_tokens];
-#pragma GCC unroll 4
-    for (int32_t t = 0; t < n_tokens; ++t) sums[t] = Ints::broadcast(-kOffset * x[t]->sum);
-    for_each_index<8 / kRun>([&](auto index) __attribute__((always_inline)) {
-      multiply<n_tokens, 0, kRun* decltype(index)::value, kRun>(quants, x, partial);
-#pragma GCC unroll 4
-      for (int32_t t = 0; t < n_tokens; ++t) sums[t] = Isa::add_partial(sums[t], partial[t]);
+  [[gnu::always_inline]] static void super_block_sums(const Block& block,
+                                                      const Activation* const* x, int32_t r,
+                                                      BlockSums<n_tokens>& out) {
+    const ScaleWords<Words> integers = Dot::unpack_scales(block);
+    const RowChunks<Bytes, Block> chunks{block};
+    WideSums dots[n_tokens];
+    for (WideSums& s : dots) s = WideSums::zero();
+    for_each_64([&](auto index) {
+      constexpr int i = decltype(index)::value;
+      const auto low = Dot::template quants<2 * i>(chunks);
+      const auto high = Dot::template quants<2 * i + 1>(chunks);
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        dots[t] = Isa::template dot_scaled_64<Dot::kMaxQuant, Dot::kScaleGroup, i>(
+            dots[t], low, high, x[t]->q + 64 * i, integers.scales);
+      }
     });
-    const Floats d = Dot::scales(rows, at);
-#pragma GCC unroll 4
     for (int32_t t = 0; t < n_tokens; ++t) {
-      acc[t] = fma(d * Floats::broadcast(x[t]->scale), to_float(sums[t]), acc[t]);
+      const Words sums = Words::load(Dot::kScaleGroup == 16 ? x[t]->sums_16 : x[t]->sums_32);
+      Sums total = Isa::narrow(dots[t]);
+      if constexpr (kOffset != 0) {
+        total = Isa::dot_words(total, integers.scales * Words::broadcast(-kOffset), sums);
+      }
+      out.dots[t][r] = total;
+      if constexpr (Dot::kHasMins) {
+        out.mins[t][r] = Isa::dot_words(Sums::zero(), integers.mins, sums);
+      }
+    }
+  }
+
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void end_block(const uint8_t* const* rows, size_t at,
+                                               const Activation* const* x,
+                                               const BlockSums<n_tokens>& sums, Floats* acc) {
+    const Floats scales = Dot::scales(rows, at);
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      Ints dots = Isa::reduce_rows(sums.dots[t]);
+      if constexpr (!kIsSuperBlock && kOffset != 0) {
+        dots = dots - Ints::broadcast(kOffset * x[t]->sum);
+      }
+      acc[t] = fma(scales * Floats::broadcast(x[t]->scale), to_float(dots), acc[t]);
     }
     if constexpr (Dot::kHasMins) {
       const Floats mins = Dot::negative_mins(rows, at);
-#pragma GCC unroll 4
       for (int32_t t = 0; t < n_tokens; ++t) {
-        acc[t] = fma(mins * Floats::broadcast(x[t]->scale), to_float(Ints::broadcast(x[t]->sum)),
-                     acc[t]);
-      }
-    }
-  }
-
-  // Sums of minimums, or scales, times sums of activations, exact.
-  [[gnu::always_inline]] static Ints pair_dots(const TileScales<Isa, Dot>& scales,
-                                               const Activation& x) {
-    constexpr int kPairs = TileScales<Isa, Dot>::kPairs;
-    const int16_t* sums = Dot::kScaleGroup == 16 ? x.sums_16 : x.sums_32;
-    Ints dots = Ints::zero();
-#pragma GCC unroll 8
-    for (int i = 0; i < kPairs; ++i) {
-      dots = Isa::step_pairs(dots, scales.summed()[i], sums + 2 * i);
-    }
-    return dots;
-  }
-
-  template <int32_t n_tokens>
-  [[gnu::always_inline]] static void add_super_block(const uint8_t* const* rows, size_t at,
-                                                     const TileQuants<Isa, Dot>& quants,
-                                                     const Activation* const* x, Floats* acc) {
-    constexpr int kRun = run_length(Dot::kScaleGroup / 4);
-    const TileScales<Isa, Dot> scales(rows, at);
-    Ints sums[n_tokens], partial[n_tokens];
-#pragma GCC unroll 4
-    for (int32_t t = 0; t < n_tokens; ++t) {
-      sums[t] = kOffset == 0 ? Ints::zero() : pair_dots(scales, *x[t]) * Ints::broadcast(-kOffset);
-    }
-    for_each_32([&](auto group) __attribute__((always_inline)) {
-      constexpr int i = decltype(group)::value;
-      for_each_index<8 / kRun>([&](auto index) __attribute__((always_inline)) {
-        constexpr int first = kRun * decltype(index)::value;
-        multiply<n_tokens, i, first, kRun>(quants, x, partial);
-        const Ints scale = scales.template scale<(32 * i + 4 * first) / Dot::kScaleGroup>();
-#pragma GCC unroll 4
-        for (int32_t t = 0; t < n_tokens; ++t) {
-          sums[t] = Isa::add_scaled(sums[t], partial[t], scale);
+        Ints dots;
+        if constexpr (kIsSuperBlock) {
+          dots = Isa::reduce_rows(sums.mins[t]);
+        } else {
+          dots = Ints::broadcast(x[t]->sum);
         }
-      });
-    });
-#pragma GCC unroll 4
-    for (int32_t t = 0; t < n_tokens; ++t) {
-      const Floats scale = Floats::broadcast(x[t]->scale);
-      acc[t] = fma(scales.d * scale, to_float(sums[t]), acc[t]);
-      if constexpr (Dot::kHasMins) {
-        acc[t] = fma(scales.negative_min * scale, to_float(pair_dots(scales, *x[t])), acc[t]);
+        acc[t] = fma(mins * Floats::broadcast(x[t]->scale), to_float(dots), acc[t]);
       }
     }
   }

@@ -19,11 +19,46 @@ struct Bytes {
   [[gnu::always_inline]] static Bytes load(const void* p) {
     return {_mm256_loadu_si256(static_cast<const __m256i*>(p))};
   }
+  [[gnu::always_inline]] static Bytes load_nibbles(const uint8_t* p) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m256i both =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(x), _mm_srli_epi16(x, 4), 1);
+    return {_mm256_and_si256(both, _mm256_set1_epi8(15))};
+  }
+  [[gnu::always_inline]] static Bytes spread_bits(const uint8_t* p, uint8_t value) {
+    int32_t bits;
+    __builtin_memcpy(&bits, p, 4);
+    const __m256i byte_of_lane =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit_of_lane = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte_of_lane);
+    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit_of_lane), bit_of_lane);
+    return {_mm256_and_si256(is_set, _mm256_set1_epi8(static_cast<char>(value)))};
+  }
 
+  [[gnu::always_inline]] friend Bytes operator&(Bytes a, Bytes b) {
+    return {_mm256_and_si256(a.lanes, b.lanes)};
+  }
+  [[gnu::always_inline]] friend Bytes operator|(Bytes a, Bytes b) {
+    return {_mm256_or_si256(a.lanes, b.lanes)};
+  }
   [[gnu::always_inline]] friend Bytes operator^(Bytes a, Bytes b) {
     return {_mm256_xor_si256(a.lanes, b.lanes)};
   }
 };
+
+template <int n>
+[[gnu::always_inline]] inline Bytes shift_left(Bytes a) {
+  return {_mm256_slli_epi16(a.lanes, n)};
+}
+template <int n>
+[[gnu::always_inline]] inline Bytes shift_right(Bytes a) {
+  return {_mm256_srli_epi16(a.lanes, n)};
+}
+[[gnu::always_inline]] inline Bytes look_up(const uint8_t* table, Bytes a) {
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), a.lanes)};
+}
 
 struct Words {
   __m256i lanes;
@@ -75,6 +110,9 @@ struct Words {
   [[gnu::always_inline]] friend Words operator-(Words a, Words b) {
     return {_mm256_sub_epi16(a.lanes, b.lanes)};
   }
+  [[gnu::always_inline]] friend Words operator*(Words a, Words b) {
+    return {_mm256_mullo_epi16(a.lanes, b.lanes)};
+  }
   [[gnu::always_inline]] friend Words operator&(Words a, Words b) {
     return {_mm256_and_si256(a.lanes, b.lanes)};
   }
@@ -90,6 +128,11 @@ template <int n>
 [[gnu::always_inline]] inline Words high_words(Words a) {  // words 8 to 15, then zeros
   return {_mm256_zextsi128_si256(_mm256_extracti128_si256(a.lanes, 1))};
 }
+
+struct Sums {
+  __m256i lanes;
+  [[gnu::always_inline]] static Sums zero() { return {_mm256_setzero_si256()}; }
+};
 
 }  // namespace
 }  // namespace larder::quant

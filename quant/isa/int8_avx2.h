@@ -11,6 +11,22 @@
 namespace larder::quant::avx2 {
 namespace {
 
+// a0 + a1 and so on of four neighbouring lanes: pairs of vectors become one.
+[[gnu::always_inline]] inline __m256i add_neighbours(__m256i a, __m256i b) {
+  return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+// Totals of 4 rows: lane r of each 128-bit half is half the total of row r.
+[[gnu::always_inline]] inline __m256i reduce_4_rows(const Sums* rows) {
+  const __m256i even = add_neighbours(rows[0].lanes, rows[2].lanes);
+  const __m256i odd = add_neighbours(rows[1].lanes, rows[3].lanes);
+  return add_neighbours(even, odd);
+}
+[[gnu::always_inline]] inline __m256i reduce_8_rows(const Sums* rows) {
+  const __m256i a = reduce_4_rows(rows), b = reduce_4_rows(rows + 4);
+  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                          _mm256_permute2x128_si256(a, b, 0x31));
+}
+
 // Rows of 8 dwords to columns: dword i of row r goes to columns[i * stride] lane r.
 [[gnu::always_inline]] inline void transpose_8x8(const __m256i* rows, __m256i* columns,
                                                  int stride) {
@@ -35,12 +51,8 @@ namespace {
 struct Avx2Int8 : Avx2 {
   using Bytes = quant::Bytes;
   using Words = quant::Words;
+  using Sums = quant::Sums;
 
-  [[gnu::always_inline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
-    const __m256i entries =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
-    return {_mm256_shuffle_epi8(entries, x.low), _mm256_shuffle_epi8(entries, x.high)};
-  }
   static constexpr int kTilePanels = 1, kTileTokens = 3;
   static constexpr int kRowTokens = 4;
   template <int max_quant>
@@ -66,6 +78,41 @@ struct Avx2Int8 : Avx2 {
     return quants.lanes;
   }
 
+  template <int max_quant>
+  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
+    return dot_scaled<max_quant>(sum, quants, a, Words::broadcast(1));
+  }
+  template <int group, int i>
+  [[gnu::always_inline]] static Words spread(Words scales) {
+    const int first = group == 32 ? i : 2 * i % 8, second = group == 32 ? i : first + 1;
+    const __m256i half = group == 32 || i < 4 ? _mm256_permute4x64_epi64(scales.lanes, 0x44)
+                                              : _mm256_permute4x64_epi64(scales.lanes, 0xee);
+    const __m256i bytes_of_word =
+        _mm256_setr_m128i(_mm_set1_epi16(static_cast<int16_t>((2 * first + 1) << 8 | 2 * first)),
+                          _mm_set1_epi16(static_cast<int16_t>((2 * second + 1) << 8 | 2 * second)));
+    return {_mm256_shuffle_epi8(half, bytes_of_word)};
+  }
+  using WideSums = Sums;
+  [[gnu::always_inline]] static Sums narrow(WideSums sums) { return sums; }
+  template <int max_quant, int group, int i>
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
+                                                       const int8_t* a, Words scales) {
+    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  }
+  template <int max_quant>
+  [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,
+                                                Words scales) {
+    const __m256i pairs =
+        multiply_pairs<max_quant>(signed_if_needed<max_quant>(quants), Bytes::load(a).lanes);
+    return {_mm256_add_epi32(sum.lanes, _mm256_madd_epi16(pairs, scales.lanes))};
+  }
+  [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
+    return {_mm256_add_epi32(sum.lanes, _mm256_madd_epi16(a.lanes, b.lanes))};
+  }
+  [[gnu::always_inline]] static Ints reduce_rows(const Sums* rows) {
+    return {reduce_8_rows(rows), reduce_8_rows(rows + 8)};
+  }
   [[gnu::always_inline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     const auto at = [=](int r) {
       int16_t half;

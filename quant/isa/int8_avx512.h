@@ -1,5 +1,6 @@
-// The vocabulary of int8_scalar.h on AVX-512 VNNI. vpdpbusd: 64 products an instruction, throughput
-// 1 (Zen 4, Ice Lake) or 2 (Zen 5) a cycle, latency 4.
+// The vocabulary of int8_scalar.h on AVX-512 VNNI. Panels: vpdpbusd, 64 products an instruction,
+// throughput 1 (Zen 4, Ice Lake) or 2 (Zen 5) a cycle, latency 4. Rows: unpacked 32 quants at a
+// time, multiplied 64 at a time: vpmaddubsw, then vpdpwssd, which multiplies by the scales.
 #pragma once
 
 #include "quant/isa/int8_256.h"
@@ -11,6 +12,16 @@ namespace {
 // a's rows in the low half, b's in the high half.
 [[gnu::always_inline]] inline __m512i join(__m256i a, __m256i b) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+[[gnu::always_inline]] inline __m512i add_neighbours(__m512i a, __m512i b) {
+  return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+// Rows r to r + 3 in the low half and r + 4 to r + 7 in the high half: lane i of each 128-bit
+// quarter is half the total of row i of its half.
+[[gnu::always_inline]] inline __m512i reduce_8_rows(const Sums* r) {
+  const __m512i even = add_neighbours(join(r[0].lanes, r[4].lanes), join(r[2].lanes, r[6].lanes));
+  const __m512i odd = add_neighbours(join(r[1].lanes, r[5].lanes), join(r[3].lanes, r[7].lanes));
+  return add_neighbours(even, odd);
 }
 
 // 16 rows of 8 dwords to 8 columns of 16.
@@ -37,11 +48,8 @@ namespace {
 struct Avx512VnniInt8 : Avx512Vnni {
   using Bytes = quant::Bytes;
   using Words = quant::Words;
+  using Sums = quant::Sums;
 
-  [[gnu::always_inline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
-    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-    return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), x.lanes)};
-  }
   static constexpr int kTilePanels = 2, kTileTokens = 6;
   static constexpr int kRowTokens = 4;
   template <int max_quant>
@@ -49,6 +57,46 @@ struct Avx512VnniInt8 : Avx512Vnni {
     return offset;
   }
 
+  template <int max_quant>
+  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
+    return {_mm256_dpbusd_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
+  }
+  struct WideSums {
+    __m512i lanes;
+    [[gnu::always_inline]] static WideSums zero() { return {_mm512_setzero_si512()}; }
+  };
+  [[gnu::always_inline]] static Sums narrow(WideSums sums) {
+    return {_mm256_add_epi32(_mm512_castsi512_si256(sums.lanes),
+                             _mm512_extracti64x4_epi64(sums.lanes, 1))};
+  }
+  template <int max_quant, int group, int i>
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
+                                                       const int8_t* a, Words scales) {
+    const __m512i quants = join(low.lanes, high.lanes), x = _mm512_loadu_si512(a);
+    const __m512i all = _mm512_castsi256_si512(scales.lanes);
+    constexpr int kPer64 = 64 / group;
+    const auto word_of = [](int quarter) {  // which scale a quarter of 16 quants has
+      return static_cast<int16_t>(kPer64 * i + quarter * kPer64 / 4);
+    };
+    const __m512i words = _mm512_inserti64x4(
+        _mm512_castsi256_si512(
+            _mm256_setr_m128i(_mm_set1_epi16(word_of(0)), _mm_set1_epi16(word_of(1)))),
+        _mm256_setr_m128i(_mm_set1_epi16(word_of(2)), _mm_set1_epi16(word_of(3))), 1);
+    const __m512i spread = _mm512_permutexvar_epi16(words, all);
+    if constexpr (max_quant > 127) {  // pairs would saturate; whole dwords do not
+      const __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), quants, x);
+      const __m512i wide = _mm512_srai_epi32(spread, 16);
+      return {_mm512_add_epi32(sum.lanes, _mm512_mullo_epi32(dots, wide))};
+    }
+    return {_mm512_dpwssd_epi32(sum.lanes, _mm512_maddubs_epi16(quants, x), spread)};
+  }
+  [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
+    return {_mm256_dpwssd_epi32(sum.lanes, a.lanes, b.lanes)};
+  }
+  [[gnu::always_inline]] static Ints reduce_rows(const Sums* rows) {
+    const __m512i a = reduce_8_rows(rows), b = reduce_8_rows(rows + 8);
+    return {_mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd))};
+  }
   [[gnu::always_inline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     const auto at = [=](int r) {
       int16_t half;

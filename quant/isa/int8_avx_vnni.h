@@ -15,6 +15,32 @@ struct AvxVnniInt8 : avx2::Avx2Int8 {
   }
 
   template <int max_quant>
+  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
+    return {_mm256_dpbusd_avx_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
+  }
+  template <int max_quant, int group, int i>
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
+                                                       const int8_t* a, Words scales) {
+    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  }
+  template <int max_quant>
+  [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,
+                                                Words scales) {
+    const __m256i x = Bytes::load(a).lanes;
+    if constexpr (max_quant > 127) {  // pairs would saturate; whole dwords do not
+      const __m256i dots = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), quants.lanes, x);
+      const __m256i wide = _mm256_srai_epi32(scales.lanes, 16);
+      return {_mm256_add_epi32(sum.lanes, _mm256_mullo_epi32(dots, wide))};
+    }
+    const __m256i pairs = _mm256_maddubs_epi16(quants.lanes, x);
+    return {_mm256_dpwssd_avx_epi32(sum.lanes, pairs, scales.lanes)};
+  }
+  [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
+    return {_mm256_dpwssd_avx_epi32(sum.lanes, a.lanes, b.lanes)};
+  }
+
+  template <int max_quant>
   [[gnu::always_inline]] static void store_panel(const Bytes* rows, uint8_t* panel) {
     avx2::Avx2Int8::store_panel<0>(rows, panel);
   }

@@ -1,7 +1,8 @@
 // The vocabulary of integer dot products, and its portable meaning. A tag of its own, so that what
 // needs only floats does not see it.
-//   Bytes  32 uint8 lanes: a row's bytes, before they are transposed
+//   Bytes  32 uint8 lanes: the quants of 32 weights
 //   Words  16 int16 lanes: scales, minimums, sums of activations
+//   Sums   the lanes of one int32 sum, added up by reduce_rows (here one lane)
 // Whatever loops over lanes is noinline here: expanded in every kernel it takes minutes to compile.
 // A panel vector is 64 bytes, 4 consecutive k of each of 16 rows, and passes as Ints.
 //
@@ -31,11 +32,39 @@ struct Bytes {
     const auto* bytes = static_cast<const uint8_t*>(p);
     return make([=](int i) { return bytes[i]; });
   }
+  // 16 bytes: lanes 0 to 15 are the low nibbles, 16 to 31 the high ones.
+  [[gnu::noinline]] static Bytes load_nibbles(const uint8_t* p) {
+    return make([=](int i) { return i < 16 ? p[i] & 15 : p[i - 16] >> 4; });
+  }
+  // Lane i is `value` where bit i of the 4 bytes is set, else 0.
+  [[gnu::noinline]] static Bytes spread_bits(const uint8_t* p, uint8_t value) {
+    return make([=](int i) { return p[i / 8] >> i % 8 & 1 ? value : 0; });
+  }
 
+  friend Bytes operator&(Bytes a, Bytes b) {
+    return make([&](int i) { return a.lane[i] & b.lane[i]; });
+  }
+  friend Bytes operator|(Bytes a, Bytes b) {
+    return make([&](int i) { return a.lane[i] | b.lane[i]; });
+  }
   friend Bytes operator^(Bytes a, Bytes b) {
     return make([&](int i) { return a.lane[i] ^ b.lane[i]; });
   }
 };
+
+// Bits that cross from one byte to the next are unspecified: the caller masks them.
+template <int n>
+[[gnu::noinline]] Bytes shift_left(Bytes a) {
+  return Bytes::make([&](int i) { return a.lane[i] << n; });
+}
+template <int n>
+[[gnu::noinline]] Bytes shift_right(Bytes a) {
+  return Bytes::make([&](int i) { return a.lane[i] >> n; });
+}
+// table[lane]. REQUIRES: lanes below 16.
+[[gnu::noinline]] inline Bytes look_up(const uint8_t* table, Bytes a) {
+  return Bytes::make([&](int i) { return table[a.lane[i]]; });
+}
 
 struct Words {
   int16_t lane[16];
@@ -79,6 +108,9 @@ struct Words {
   friend Words operator-(Words a, Words b) {
     return make([&](int i) { return a.lane[i] - b.lane[i]; });
   }
+  friend Words operator*(Words a, Words b) {
+    return make([&](int i) { return a.lane[i] * b.lane[i]; });
+  }
   friend Words operator&(Words a, Words b) {
     return make([&](int i) { return a.lane[i] & b.lane[i]; });
   }
@@ -95,18 +127,16 @@ inline Words high_words(Words a) {  // words 8 to 15, then zeros
   return Words::make([&](int i) { return i < 8 ? a.lane[i + 8] : 0; });
 }
 
+struct Sums {
+  int32_t total;
+  static Sums zero() { return {0}; }
+};
+
 struct ScalarInt8 : Scalar {
   using Bytes = scalar::Bytes;
   using Words = scalar::Words;
+  using Sums = scalar::Sums;
 
-  // table[byte] of every byte. REQUIRES: bytes below 16.
-  [[gnu::noinline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
-    uint8_t bytes[64];
-    __builtin_memcpy(bytes, x.lane, 64);
-    for (uint8_t& b : bytes) b = table[b];
-    __builtin_memcpy(x.lane, bytes, 64);
-    return x;
-  }
   static constexpr int kTilePanels = 1, kTileTokens = 2;  // of the panel kernel
   static constexpr int kRowTokens = 1;                    // of the row kernel
   template <int max_quant>
@@ -114,7 +144,40 @@ struct ScalarInt8 : Scalar {
     return offset;
   }
 
+  // sum + quants . a over 32.
+  template <int max_quant>
+  [[gnu::noinline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
+    for (int i = 0; i < 32; ++i) sum.total += quants.lane[i] * a[i];
+    return sum;
+  }
+  // The scales of quants 32 i to 32 i + 31, ready for dot_scaled, out of 8 or 16 of them.
+  template <int group, int i>
+  [[gnu::noinline]] static Words spread(Words scales) {
+    return Words::make([&](int k) { return scales.lane[group == 32 ? i : 2 * i + k / 8]; });
+  }
   // A sum over 64 quants at a time: wider where the instruction set is.
+  using WideSums = Sums;
+  static Sums narrow(WideSums sums) { return sums; }
+  // sum + quants 64 i to 64 i + 63, scaled, . a
+  template <int max_quant, int group, int i>
+  static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high, const int8_t* a,
+                                Words scales) {
+    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  }
+  template <int max_quant>
+  [[gnu::noinline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a, Words scales) {
+    for (int i = 0; i < 32; ++i) sum.total += scales.lane[i / 2] * (quants.lane[i] * a[i]);
+    return sum;
+  }
+  [[gnu::noinline]] static Sums dot_words(Sums sum, Words a, Words b) {
+    for (int i = 0; i < 16; ++i) sum.total += a.lane[i] * b.lane[i];
+    return sum;
+  }
+  // Lane r is the total of rows[r].
+  [[gnu::noinline]] static Ints reduce_rows(const Sums* rows) {
+    return Ints::make([=](int r) { return rows[r].total; });
+  }
   // Lane r is the float16 at `offset` bytes from rows[r].
   [[gnu::noinline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     return Floats::make([=](int r) {

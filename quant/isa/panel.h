@@ -2,8 +2,7 @@
 // holds 4 consecutive k of each row (panel_gemm.h multiplies them).
 #pragma once
 
-#include "quant/isa/tile.h"
-#include "quant/isa/tile_scales.h"
+#include "quant/isa/dot.h"
 
 namespace larder::quant {
 
@@ -32,7 +31,7 @@ requires(sizeof(typename Dot::Activation) ==
          sizeof(ActivationBlock256)) struct alignas(64) PanelBlock<Dot, n_vectors> {
   uint8_t quants[n_vectors][64];
   int32_t scales[256 / Dot::kScaleGroup][kPanelRows];     // as add_scaled reads them
-  int32_t pairs[256 / Dot::kScaleGroup / 2][kPanelRows];  // minimums, or the scales again
+  int32_t pairs[256 / Dot::kScaleGroup / 2][kPanelRows];  // minimums, or offsets * scales
   float d[kPanelRows];
   float negative_min[kPanelRows];
 };
@@ -43,6 +42,45 @@ requires(sizeof(typename Dot::Activation) ==
   uint8_t quants[n_vectors][64];
   float d[kPanelRows];
   float negative_min[kPanelRows];
+};
+
+// A vector of a panel as the bytes that it is.
+template <class Ints>
+struct ColumnBytes {
+  Ints lanes;
+
+  [[gnu::always_inline]] static ColumnBytes broadcast(uint8_t x) {
+    return {Ints::broadcast(static_cast<int32_t>(x * 0x01010101u))};
+  }
+  [[gnu::always_inline]] friend ColumnBytes operator&(ColumnBytes a, ColumnBytes b) {
+    return {a.lanes & b.lanes};
+  }
+  [[gnu::always_inline]] friend ColumnBytes operator|(ColumnBytes a, ColumnBytes b) {
+    return {a.lanes | b.lanes};
+  }
+};
+template <int n, class Ints>
+[[gnu::always_inline]] inline ColumnBytes<Ints> shift_left(ColumnBytes<Ints> a) {
+  return {shift_left<n>(a.lanes)};
+}
+template <int n, class Ints>
+[[gnu::always_inline]] inline ColumnBytes<Ints> shift_right(ColumnBytes<Ints> a) {
+  return {shift_right<n>(a.lanes)};
+}
+
+// 4 bytes of each chunk of 16 rows, out of transposed chunks of 8 vectors each.
+template <class Ints, class Dot>
+struct ColumnChunks {
+  const uint8_t* first;
+  template <size_t offset>
+  [[gnu::always_inline]] ColumnBytes<Ints> at() const {
+    constexpr size_t chunk = [] {
+      size_t c = 0;
+      while (Dot::kChunks[c] != offset) ++c;
+      return c;
+    }();
+    return {Ints::load(reinterpret_cast<const int32_t*>(first + chunk * 8 * 64))};
+  }
 };
 
 template <class Isa, class Dot>
@@ -68,12 +106,15 @@ struct Panel {
     auto* blocks = static_cast<Packed*>(panel);
     for (int32_t b = 0; b < weights.n_cols / kBlock; ++b) {
       const size_t at = static_cast<size_t>(b) * sizeof(Block);
-      TileQuants<Isa, Dot> quants;
-      quants.load(tile.rows, at);
-      pack_quants(quants, blocks[b]);
-      if constexpr (kIsSuperBlock) {
-        pack_scales(TileScales<Isa, Dot>(tile.rows, at), tile.n_rows, blocks[b]);
+      const Block* rows[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) {
+        rows[r] = reinterpret_cast<const Block*>(tile.rows[r] + at);
+      }
+      pack_quants(rows, blocks[b]);
+      if constexpr (requires { Dot::kPanelScales; }) {
+        pack_scales(tile, at, blocks[b]);
       } else {
+        if constexpr (kIsSuperBlock) pack_integers(rows, blocks[b]);
         // Scales of 0 turn the repeated last row into zeros.
         store_rows(Dot::scales(tile.rows, at), tile.n_rows, blocks[b].d);
         if constexpr (Dot::kHasMins) {
@@ -89,29 +130,88 @@ struct Panel {
     x.store_partial(out, n_rows);
   }
 
-  [[gnu::always_inline]] static void pack_quants(const TileQuants<Isa, Dot>& quants, Packed& out) {
+  static void pack_quants(const Block* const* rows, Packed& out) {
     if constexpr (kKeepsChunks) {
-      __builtin_memcpy(out.quants, quants.chunks, sizeof out.quants);
+      transpose_chunks(rows, out.quants[0]);
+    } else if constexpr (requires { Dot::kChunks; }) {
+      pack_chunks(rows, out);
+    } else if constexpr (kIsSuperBlock) {
+      for_each_32([&](auto index) { pack_32<decltype(index)::value>(rows, out); });
     } else {
-      for_each_index<kBlock / 32>([&](auto group) __attribute__((always_inline)) {
-        constexpr int i = decltype(group)::value;
-        for_each_index<8>([&](auto index) __attribute__((always_inline)) {
-          constexpr int k = decltype(index)::value;
-          quants.template vector<i, k>().store(reinterpret_cast<int32_t*>(out.quants[8 * i + k]));
-        });
+      pack_32<0>(rows, out);
+    }
+  }
+
+  // Unpacks, then transposes.
+  template <int i>
+  static void pack_32(const Block* const* rows, Packed& out) {
+    Bytes quants[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      quants[r] = Dot::template quants<i>(RowChunks<Bytes, Block>{*rows[r]});
+    }
+    Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
+  }
+
+  // out[chunk][8][64]
+  static void transpose_chunks(const Block* const* rows, uint8_t* out) {
+    static_assert(Dot::kMaxQuant <= 127, "quants of 8 bits may have to become signed");
+    for (const size_t offset : Dot::kChunks) {
+      Bytes chunk[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) {
+        chunk[r] = Bytes::load(reinterpret_cast<const uint8_t*>(rows[r]) + offset);
+      }
+      Isa::template store_panel<0>(chunk, out);
+      out += 8 * 64;
+    }
+  }
+
+  // Transposes, then unpacks: there are half as many bytes to transpose.
+  static void pack_chunks(const Block* const* rows, Packed& out) {
+    alignas(64) uint8_t columns[sizeof Dot::kChunks / sizeof Dot::kChunks[0]][8][64];
+    transpose_chunks(rows, columns[0][0]);
+    for (int k = 0; k < 8; ++k) {
+      for_each_32([&](auto index) {
+        constexpr int i = decltype(index)::value;
+        const auto quants = Dot::template quants<i>(ColumnChunks<Ints, Dot>{columns[0][k]});
+        quants.lanes.store(reinterpret_cast<int32_t*>(out.quants[8 * i + k]));
       });
     }
   }
 
-  [[gnu::always_inline]] static void pack_scales(const TileScales<Isa, Dot>& scales, int32_t n_rows,
-                                                 Packed& out) {
-    store_rows(scales.d, n_rows, out.d);
-    if constexpr (Dot::kHasMins) store_rows(scales.negative_min, n_rows, out.negative_min);
-    for_each_index<256 / Dot::kScaleGroup>([&](auto index) __attribute__((always_inline)) {
-      constexpr int i = decltype(index)::value;
-      scales.template scale<i>().store(out.scales[i]);
-      if constexpr (i % 2 == 0) scales.summed()[i / 2].store(out.pairs[i / 2]);
-    });
+  static void pack_scales(const RowTile& tile, size_t at, Packed& out) {
+    Ints columns[4];
+    Isa::load_columns(tile.rows, at + Dot::kPanelScales, columns);
+    const PanelScales<Isa> unpacked = Dot::unpack_panel_scales(columns);
+    store_rows(unpacked.d, tile.n_rows, out.d);
+    store_rows(unpacked.negative_min, tile.n_rows, out.negative_min);
+    for (int i = 0; i < 4; ++i) {
+      Isa::low_scale(unpacked.scales[i]).store(out.scales[2 * i]);
+      Isa::high_scale(unpacked.scales[i]).store(out.scales[2 * i + 1]);
+      unpacked.others[i].store(out.pairs[i]);
+    }
+  }
+
+  static void pack_integers(const Block* const* rows, Packed& out) {
+    Words scales[kPanelRows], others[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      const ScaleWords<Words> integers = Dot::unpack_scales(*rows[r]);
+      scales[r] = integers.scales;
+      if constexpr (Dot::kHasMins) {
+        others[r] = integers.mins;
+      } else {
+        others[r] = integers.scales * Words::broadcast(-kOffset);
+      }
+    }
+    constexpr int kPairs = 256 / Dot::kScaleGroup / 2;
+    int32_t pairs[8][kPanelRows];
+    Isa::store_pairs(others, pairs[0]);
+    __builtin_memcpy(out.pairs, pairs, sizeof out.pairs);
+    Isa::store_pairs(scales, pairs[0]);
+    for (int i = 0; i < kPairs; ++i) {
+      const Ints both = Ints::load(pairs[i]);
+      Isa::low_scale(both).store(out.scales[2 * i]);
+      Isa::high_scale(both).store(out.scales[2 * i + 1]);
+    }
   }
 };
 

@@ -239,7 +239,7 @@ struct PanelGemm {
   }
   [[gnu::always_inline]] static Ints offsets(const Packed& block, const Activation& x) {
     if constexpr (kIsSuperBlock) {
-      return pair_dots(block, x) * Ints::broadcast(-kOffset);
+      return pair_dots(block, x);
     } else {
       return Ints::broadcast(-kOffset * x.sum);
     }
