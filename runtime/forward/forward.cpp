@@ -58,7 +58,8 @@ struct Forward::Impl {
 
   Status allocate();
   Status check_sizes(size_t n_rows, size_t n_sequences, int32_t most) const;
-  Status check(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
+  Status check(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
+               int32_t most_logits);
   void sort_rows(std::span<const TokenRow> rows, size_t n_sequences) noexcept;
   Status check_row(const TokenRow& row, std::span<SequenceState* const> sequences);
   Status check_source(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences);
@@ -123,7 +124,7 @@ Status Forward::Impl::check_row(const TokenRow& row, std::span<SequenceState* co
 }
 
 Status Forward::Impl::check(std::span<const TokenRow> rows,
-                            std::span<SequenceState* const> sequences) {
+                            std::span<SequenceState* const> sequences, int32_t most_logits) {
   if (Status s = check_sizes(rows.size(), sequences.size(), options.max_rows); !s.ok()) return s;
   for (size_t i = 0; i < sequences.size(); ++i)
     space.sequence_lengths[i] = sequences[i]->n_positions();
@@ -134,7 +135,7 @@ Status Forward::Impl::check(std::span<const TokenRow> rows,
         sequences[static_cast<size_t>(rows[i].sequence)]->n_source() == 0)
       return Status(Cause::invalid_argument, "a sequence has no source to attend to");
     if (!rows[i].wants_logits) continue;
-    if (n_logits == options.max_logits)
+    if (n_logits == most_logits)
       return Status(Cause::invalid_argument, "more rows want logits than there is room for");
     space.logit_rows[n_logits++] = static_cast<int32_t>(i);
   }
@@ -179,7 +180,8 @@ Pass Forward::Impl::pass_of(std::span<const TokenRow> rows,
                          .experts = *options.experts,
                          .rows = rows,
                          .sequences = sequences,
-                         .n_logits = n_logits});
+                         .n_logits = n_logits,
+                         .n_logits_at_once = options.max_logits});
 }
 
 Status Forward::Impl::status_of(const Pass& pass) const {
@@ -220,13 +222,18 @@ Result<std::unique_ptr<Forward>> Forward::create(std::shared_ptr<const Model> mo
 }
 
 Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
-                    const std::atomic<bool>* cancel, ForwardObserver* observer) {
+                    const std::atomic<bool>* cancel, ForwardObserver* observer,
+                    LogitsReader* reader) {
   Impl& impl = *impl_;
-  if (Status status = impl.check(rows, sequences); !status.ok()) return status;
+  assert(!reader || impl.options.max_logits > 0);
+  const int32_t most = reader ? impl.options.max_rows : impl.options.max_logits;
+  if (Status status = impl.check(rows, sequences, most); !status.ok()) return status;
   if (rows.empty()) return {};
   impl.sort_rows(rows, sequences.size());
   Pass pass = impl.pass_of(rows, sequences);
   pass.position_bias = impl.cover(pass.config.decoder(), impl.space.decoder_bias, rows);
+  pass.reader = reader;
+  if (reader) impl.n_logits = 0;
   pass.cancel = cancel;
   pass.observer = observer;
   impl.parallel.run([&](quant::Team& team) { run_decoder(team, pass); });

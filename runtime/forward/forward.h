@@ -47,6 +47,15 @@ class ForwardObserver {
   virtual void part_done(PassPart part);
 };
 
+// Takes logits as soon as they are computed.
+class LogitsReader {
+ public:
+  virtual ~LogitsReader() = default;
+  // Logits, [n_vocab], of the index-th row that wants them, valid during the call. On `thread` of
+  // the team, on several threads at once; each row once.
+  virtual void read(int thread, int32_t index, const float* logits) noexcept = 0;
+};
+
 // Sixteen times what Switch Transformers are trained for.
 inline constexpr int32_t kUnaskedPositions = 8192;
 
@@ -56,7 +65,7 @@ struct ForwardOptions {
   // performance
   int n_threads = 1;
   int32_t max_rows = 512;  // rows of one call
-  int32_t max_logits = 1;  // of them, how many may want logits
+  int32_t max_logits = 1;  // of them, how many may want logits, or have them at once
   // Longest sequence and longest source, 0: the trained context. Decides LongRoPE's factors. Where
   // every position costs memory, as sources and biases by distance do, 0 is kUnaskedPositions at
   // most.
@@ -73,12 +82,14 @@ class Forward {
   ~Forward();
 
   // Appends the rows to their sequences. On success logits(i) holds the logits of the i-th row that
-  // wanted them. At most max_rows sequences, each once. Errors: `context_full`, `numeric` (names
-  // the layer), `cancelled`, `invalid_argument` (token id out of range, positions that do not
-  // continue the sequence, no source behind an encoder). After an error every sequence holds what
-  // it held before.
+  // wanted them. With a reader all rows may want logits; they are computed max_logits at a time,
+  // read at once, also where the pass fails later on, and not kept. At most max_rows sequences,
+  // each once. Errors: `context_full`, `numeric` (names the layer), `cancelled`, `invalid_argument`
+  // (token id out of range, positions that do not continue the sequence, more of them than it takes
+  // at once, no source behind an encoder). After an error every sequence holds what it held before.
   Status run(std::span<const TokenRow> rows, std::span<SequenceState* const> sequences,
-             const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr);
+             const std::atomic<bool>* cancel = nullptr, ForwardObserver* observer = nullptr,
+             LogitsReader* reader = nullptr);
 
   // Encodes sources. The rows of a source stand one behind another, from position 0 on, and are all
   // of it; afterwards its sequence holds it and no positions. As many rows as the longest source

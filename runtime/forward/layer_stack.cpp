@@ -1,5 +1,7 @@
 #include "runtime/forward/layer_stack.h"
 
+#include <algorithm>
+
 #include "runtime/forward/attention_gqa.h"
 #include "runtime/forward/attention_mla.h"
 #include "runtime/forward/gated_delta_net.h"
@@ -162,29 +164,40 @@ void embed(quant::Team& team, Pass& pass) noexcept {
   });
 }
 
-// Final norm and head, for the rows that want logits.
-void read_out(quant::Team& team, Pass& pass) noexcept {
-  if (pass.n_logits == 0) return;
-  end_part(team, pass, PassPart::rest);
+// Final norm and head, for rows [first, first + n) of those that want logits.
+void read_out(quant::Team& team, Pass& pass, int32_t first, int32_t n) noexcept {
+  const int32_t* const wanted = pass.space.logit_rows + first;
   const Linear& head = pass.weights.output;
   const ActivationForms forms = forms_for({head.weight}, pass.matmul.arithmetic);
-  team.for_each(pass.n_logits, [&](int64_t i) {
-    norm_row(pass, pass.stream(pass.space.logit_rows[i]), pass.weights.output_norm, i, forms);
+  team.for_each(n, [&](int64_t i) {
+    norm_row(pass, pass.stream(wanted[i]), pass.weights.output_norm, i, forms);
   });
   const quant::MatmulJob job[] = {
-      multiply(pass, head.weight, pass.space.input, pass.n_logits, pass.space.logits)};
+      multiply(pass, head.weight, pass.space.input, n, pass.space.logits)};
   quant::grouped_matmul(team, pass.matmul, job);
 
   const int32_t n_vocab = pass.config.n_vocab;
-  team.for_each(pass.n_logits, [&](int64_t i) {
+  team.for_each(n, [&](int64_t i) {
     float* logits = pass.space.logits + i * n_vocab;
     if (head.bias) pass.vector().add(logits, head.bias, n_vocab);
     if (pass.config.logit_divisor != 1)
       pass.vector().scale(logits, 1 / pass.config.logit_divisor, n_vocab);
     if (!pass.vector().all_finite(logits, n_vocab))
-      pass.faults.logits.raise(pass.space.logit_rows[i]);
+      pass.faults.logits.raise(wanted[i]);
+    else if (pass.reader)
+      pass.reader->read(team.thread(), first + static_cast<int32_t>(i), logits);
   });
-  team.once([&] { pass.status = pass.faults.of_logits(pass); });
+  team.once([&] {
+    pass.status = pass.faults.of_logits(pass);
+    pass.stops = !pass.status.ok();
+  });
+}
+
+void read_out(quant::Team& team, Pass& pass) noexcept {
+  if (pass.n_logits == 0) return;
+  end_part(team, pass, PassPart::rest);
+  for (int32_t first = 0; first < pass.n_logits && !pass.stops; first += pass.n_logits_at_once)
+    read_out(team, pass, first, std::min(pass.n_logits_at_once, pass.n_logits - first));
   end_part(team, pass, PassPart::head);
 }
 

@@ -31,7 +31,9 @@ struct PassInputs {
   std::span<SequenceState* const> sequences;
   const PositionBias* position_bias = nullptr;  // of the stack that is run; null: it has none
   int32_t n_logits = 0;                         // rows that want them: space.logit_rows
+  int32_t n_logits_at_once = 0;
   ForwardObserver* observer = nullptr;
+  LogitsReader* reader = nullptr;
   const std::atomic<bool>* cancel = nullptr;
 };
 

@@ -92,7 +92,7 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   lay_out_carrying(arena, sizes);
   lay_out_latent(arena, sizes);
   lay_out_experts(arena, sizes);
-  logit_rows = arena.take<int32_t>(sizes.n_logits);
+  logit_rows = arena.take<int32_t>(n);
   logits = floats(sizes.n_logits, sizes.n_vocab);
   sequence_lengths = arena.take<int32_t>(n);
   first_of_sequence = arena.take<int32_t>(n + 1);

@@ -108,7 +108,7 @@ class Workspace {
   quant::MatmulJob* down_jobs = nullptr;  // [n_experts + 1]
 
   // the head
-  int32_t* logit_rows = nullptr;  // [n_logits]
+  int32_t* logit_rows = nullptr;  // [n_rows]
   float* logits = nullptr;        // [n_logits][n_vocab]
 
   PositionBias encoder_bias, decoder_bias;
