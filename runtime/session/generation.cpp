@@ -7,64 +7,12 @@
 #include <optional>
 #include <utility>
 
-#include "formats/text/tokenizer.h"
-#include "runtime/session/marker_scanner.h"
+#include "runtime/session/text_stream.h"
 
 namespace larder::runtime {
 namespace {
 
 using formats::TokenId;
-
-// Tokens in, text out: decodes, holds back what may become a stop string, and shows the rest.
-class TextStream {
- public:
-  TextStream(const Session& session, const GenerationOptions& options, const OnText& on_text,
-             std::string& shown)
-      : tokenizer_(session.model().tokenizer()),
-        options_(options),
-        decoder_(tokenizer_, false, options.show_control),
-        stops_(options.stop),
-        on_text_(on_text),
-        shown_(shown) {}
-
-  // Flow::stop means that a stop string was found.
-  Flow push(TokenId token) {
-    const auto& always = options_.shown_control;
-    if (std::find(always.begin(), always.end(), token) == always.end()) {
-      return search(decoder_.push(token));
-    }
-    drop_partial_character();
-    return search(tokenizer_->token_bytes(token, true));
-  }
-
-  // A character that was never finished is dropped.
-  Flow finish() { return show(stops_.finish()); }
-
-  bool has_stopped() const noexcept { return has_stopped_; }
-
- private:
-  void drop_partial_character() { (void)decoder_.finish(); }
-
-  Flow search(const std::string& text) {
-    const MarkerScanner::Found found = stops_.push(text);
-    has_stopped_ = found.marker != MarkerScanner::kNone;
-    return show(found.before);
-  }
-
-  Flow show(const std::string& text) {
-    if (text.empty()) return Flow::go_on;
-    shown_ += text;
-    return on_text_ ? on_text_(text) : Flow::go_on;
-  }
-
-  const std::shared_ptr<const formats::Tokenizer>& tokenizer_;
-  const GenerationOptions& options_;
-  formats::StreamDecoder decoder_;
-  MarkerScanner stops_;
-  const OnText& on_text_;
-  std::string& shown_;
-  bool has_stopped_ = false;
-};
 
 // One round of the loop after a token was chosen; nullopt: go on.
 std::optional<StopReason> end_after(Flow flow, bool has_stopped, size_t n_tokens,
@@ -126,7 +74,7 @@ Result<Generation> generate(Session& session, Sampler& sampler, const Generation
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   Generation generation;
-  TextStream stream(session, options, on_text, generation.text);
+  TextStream stream(session.model().tokenizer(), options, on_text, generation.text);
   const Result<StopReason> reason = run(session, sampler, options, stream, generation);
   if (!reason) return reason.status();
   generation.reason = *reason;
