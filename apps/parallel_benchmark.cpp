@@ -49,9 +49,10 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
   const int32_t depth = *std::max_element(options.depths.begin(), options.depths.end());
   const runtime::CacheType cache =
       session.exact ? runtime::CacheType::f32 : runtime::CacheType::f16;
+  const int32_t max_rows = std::max(session.batch_size, options.n_parallel);
   std::unique_ptr<Crowd> crowd(new Crowd(model, options));
   for (int32_t i = 0; i < options.n_parallel; ++i) {
-    auto state = SequenceState::create(model->config(), depth + options.n_predict, cache);
+    auto state = SequenceState::create(model->config(), depth + options.n_predict, cache, max_rows);
     if (!state) return state.status();
     crowd->sequences_.push_back(state->get());
     crowd->states_.push_back(std::move(*state));
@@ -59,7 +60,7 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
   runtime::ForwardOptions with;
   with.arithmetic = session.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
   with.n_threads = session.n_threads;
-  with.max_rows = std::max(session.batch_size, options.n_parallel);
+  with.max_rows = max_rows;
   with.max_logits = options.n_parallel;
   with.max_positions = session.n_ctx;
   with.kernels = session.isa.empty() ? nullptr : quant::find_kernels(session.isa);
@@ -142,7 +143,7 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
   for (int i = 0; i <= options_.repetitions; ++i) {
     bool is_back = true;
     for (SequenceState* state : sequences_) is_back &= state->truncate(depth) == depth;
-    if (!is_back) {  // the model carries states, and kept none there
+    if (!is_back) {  // of carried states or windows none was kept there
       if (Status s = fill(depth); !s.ok()) return s;
     }
     if (i == 1) {

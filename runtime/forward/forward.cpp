@@ -139,6 +139,12 @@ Status Forward::Impl::check(std::span<const TokenRow> rows,
       return Status(Cause::invalid_argument, "more rows want logits than there is room for");
     space.logit_rows[n_logits++] = static_cast<int32_t>(i);
   }
+  for (size_t i = 0; i < sequences.size(); ++i)
+    if (space.sequence_lengths[i] - sequences[i]->n_positions() > sequences[i]->longest_pass())
+      return Status(Cause::invalid_argument,
+                    "more rows than the " + std::to_string(sequences[i]->longest_pass()) +
+                        " that it takes at once",
+                    "sequence " + std::to_string(i));
   return {};
 }
 
@@ -236,6 +242,8 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
   if (reader) impl.n_logits = 0;
   pass.cancel = cancel;
   pass.observer = observer;
+  for (size_t i = 0; i < sequences.size(); ++i)
+    sequences[i]->make_room(impl.space.sequence_lengths[i] - sequences[i]->n_positions());
   impl.parallel.run([&](quant::Team& team) { run_decoder(team, pass); });
   if (!pass.status.ok()) return impl.status_of(pass);
   for (size_t i = 0; i < sequences.size(); ++i)

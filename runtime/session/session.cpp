@@ -161,7 +161,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
 
   ResidenceOptions with = residence_options(*model, *resolved, *kernels);
   Result<std::unique_ptr<SequenceState>> state =
-      SequenceState::create(model->config(), with.n_ctx, with.cache);
+      SequenceState::create(model->config(), with.n_ctx, with.cache, with.forward.max_rows);
   if (!state) return state.status();
   Result<Residence> residence = take_residence(std::move(model), *ram, loading);
   if (!residence) return residence.status();

@@ -72,8 +72,8 @@ class Session {
   // How many of `tokens` continue_as() would keep.
   int32_t n_reusable(std::span<const formats::TokenId> tokens) const noexcept;
   // Forgets all tokens from `n_tokens` on, and returns how many are left: fewer than asked for
-  // where the model carries states and none was kept there. REQUIRES: 0 <= n_tokens <=
-  // tokens().size()
+  // where the model carries states and none was kept there, or has windows and no longer holds what
+  // they show there (window_ring.h). REQUIRES: 0 <= n_tokens <= tokens().size()
   int32_t truncate(int32_t n_tokens) noexcept;
 
   // [n_vocab], of the last token; empty before the first append and after truncate or an error.
