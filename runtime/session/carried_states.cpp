@@ -39,6 +39,15 @@ void CarriedStates::lay_out(const ModelConfig& config, Arena& arena) {
   snapshots_[present_].position = 0;
 }
 
+void CarriedStates::clear() noexcept {
+  if (snapshots_.empty()) return;
+  for (Snapshot& snapshot : snapshots_) snapshot.position = kFree;
+  std::memset(snapshots_[present_].data, 0, sizeof(float) * n_floats_);
+  snapshots_[present_].position = 0;
+  snapshots_[present_].is_kept = false;
+  choose_next();
+}
+
 void CarriedStates::count(const ModelConfig& config, Arena& arena) noexcept {
   size_t n_floats = 0;
   for (const LayerConfig& layer : config.layers)
@@ -113,9 +122,7 @@ void CarriedStates::restore(int32_t position) noexcept {
   }
   if (!found) {
     assert(position == 0);
-    std::memset(snapshots_[present_].data, 0, sizeof(float) * n_floats_);
-    snapshots_[present_].position = 0;
-    snapshots_[present_].is_kept = false;
+    return clear();
   }
   choose_next();
 }

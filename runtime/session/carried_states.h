@@ -23,9 +23,11 @@ class CarriedStates {
   static constexpr int kCheckpoints = 3;
 
   // Lays snapshots of all layers out: the present one, the one that a pass writes, and checkpoints.
-  // REQUIRES: memory of the arena is zeroed.
+  // Until clear(), memory of the arena must be zeroed.
   void lay_out(const ModelConfig& config, Arena& arena);
-  // The same without any states.
+  // Begins anew. REQUIRES: laid out.
+  void clear() noexcept;
+  // The same as lay_out() without any states.
   static void count(const ModelConfig& config, Arena& arena) noexcept;
 
   // Before the first of new positions, and behind the last of them. A pass writes all of the latter
