@@ -25,6 +25,19 @@ bool is_nothing(const Result<Answer>& answered) noexcept {
 
 }  // namespace
 
+Result<formats::MarkedText> render_prompt(const formats::ChatTemplate& chat_template,
+                                          const formats::Tokenizer& tokenizer,
+                                          const std::vector<Message>& messages,
+                                          std::string_view thinking,
+                                          const formats::DataValue& variables) {
+  formats::DataValue all = formats::DataValue::make_dict(
+      {{"messages", to_data(messages, thinking_field(chat_template.source()))}});
+  add_variables(all, variables.dict);
+  if (!thinking.empty()) add_variables(all, thinking_variables(chat_template.source(), thinking));
+  add_default_variables(all, &tokenizer);
+  return chat_template.render(all, local_now());
+}
+
 Chat::Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_template)
     : session_(session),
       template_(std::move(chat_template)),
@@ -108,22 +121,12 @@ Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part)
   return Status::out_of_memory();
 }
 
-Result<formats::MarkedText> Chat::render() const {
-  formats::DataValue variables = formats::DataValue::make_dict(
-      {{"messages", to_data(messages_, thinking_field(template_->source()))}});
-  add_variables(variables, options_.variables.dict);
-  if (!options_.thinking.empty()) {
-    add_variables(variables, thinking_variables(template_->source(), options_.thinking));
-  }
-  add_default_variables(variables, session_.model().tokenizer().get());
-  return template_->render(variables, local_now());
-}
-
 Result<Answer> Chat::answer(const Progress& progress, const OnPart& on_part) try {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   const formats::Tokenizer& tokenizer = *session_.model().tokenizer();
-  const Result<formats::MarkedText> prompt = render();
+  const Result<formats::MarkedText> prompt =
+      render_prompt(*template_, tokenizer, messages_, options_.thinking, options_.variables);
   if (!prompt) return prompt.status();
   const Result<std::vector<formats::TokenId>> ids = encode_prompt(tokenizer, *prompt);
   if (!ids) return ids.status();

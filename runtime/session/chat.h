@@ -37,6 +37,14 @@ struct Answer {
   double prompt_seconds = 0, answer_seconds = 0;
 };
 
+// What the template makes of a conversation, up to where the assistant answers. `thinking` as in
+// ChatOptions; `variables`: a dict of further ones. Errors: those of ChatTemplate::render.
+Result<formats::MarkedText> render_prompt(const formats::ChatTemplate& chat_template,
+                                          const formats::Tokenizer& tokenizer,
+                                          const std::vector<Message>& messages,
+                                          std::string_view thinking,
+                                          const formats::DataValue& variables);
+
 class Chat {
  public:
   // Errors: `missing` where the model has no chat template (and what to do instead),
@@ -51,6 +59,8 @@ class Chat {
   // message back, so that the conversation is what it was; an answer that was cut short stays.
   // Errors: those of rendering, Session::continue_as and generate.
   Result<Answer> say(std::string text, const Progress& progress, const OnPart& on_part);
+  // Answers the conversation as it stands, and adds nothing to it. Errors: as say.
+  Result<Answer> answer(const Progress& progress, const OnPart& on_part);
   // Forgets the last answer and answers again. Error: `invalid_argument` if there is none.
   Result<Answer> regenerate(const Progress& progress, const OnPart& on_part);
   // Forgets the last user's message and what came after it, and returns its text; nullopt if there
@@ -73,8 +83,6 @@ class Chat {
  private:
   Chat(Session& session, std::shared_ptr<const formats::ChatTemplate> chat_template);
   bool has_system() const noexcept;
-  Result<formats::MarkedText> render() const;
-  Result<Answer> answer(const Progress& progress, const OnPart& on_part);
 
   Session& session_;
   std::shared_ptr<const formats::ChatTemplate> template_;
