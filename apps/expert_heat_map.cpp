@@ -1,10 +1,9 @@
 #include "apps/expert_heat_map.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <string_view>
 
-#include "apps/terminal.h"
+#include "apps/markup.h"
 
 namespace larder::apps {
 namespace {
@@ -50,37 +49,6 @@ Geometry geometry_of(const ExpertUsage& usage) {
   return g;
 }
 
-template <class... Values>
-std::string print(const char* format, Values... values) {
-  char line[400];
-  std::snprintf(line, sizeof line, format, values...);
-  return line;
-}
-
-// As XML text; control characters become U+FFFD.
-std::string escape(const std::string& raw) {
-  std::string text;
-  for (const char c : for_terminal(raw)) {
-    switch (c) {
-      case '&':
-        text += "&amp;";
-        break;
-      case '<':
-        text += "&lt;";
-        break;
-      case '>':
-        text += "&gt;";
-        break;
-      case '"':
-        text += "&quot;";
-        break;
-      default:
-        text += c;
-    }
-  }
-  return text;
-}
-
 const char* color_of(const LayerUsage& layer, int64_t count, double even) {
   if (count == 0) return kDeadColor;
   const double share = layer.n_uses() == 0 ? 0 : static_cast<double>(count) / even;
@@ -94,7 +62,7 @@ std::string cells(const LayerUsage& layer, const Geometry& g, double y) {
   std::string text;
   for (int32_t e = 0; e < layer.n_experts(); ++e) {
     const int64_t count = layer.counts[static_cast<size_t>(e)];
-    text += print(
+    text += formatted(
         "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"%s\">"
         "<title>layer %d, expert %d: %lld uses</title></rect>\n",
         kLeft + e * g.cell_width, y, g.cell_width, g.cell_height, color_of(layer, count, even),
@@ -105,7 +73,7 @@ std::string cells(const LayerUsage& layer, const Geometry& g, double y) {
 
 std::string balance_bar(const LayerUsage& layer, const Geometry& g, double y) {
   const double x = kLeft + g.map_width() + kBarGap;
-  return print(
+  return formatted(
       "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\" fill=\"#74a9d2\">"
       "<title>layer %d: balance %.1f %%, %d dead</title></rect>\n",
       x, y + 1, kBarWidth * layer.balance(), g.cell_height - 2, layer.layer, 100 * layer.balance(),
@@ -113,7 +81,7 @@ std::string balance_bar(const LayerUsage& layer, const Geometry& g, double y) {
 }
 
 std::string label(double x, double y, const char* anchor, const std::string& text) {
-  return print("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor) + text +
+  return formatted("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor) + text +
          "</text>\n";
 }
 
@@ -138,7 +106,8 @@ std::string legend() {
   std::string text;
   double x = kLeft;
   const auto entry = [&](const char* color, const char* what, double width) {
-    text += print("<rect x=\"%.0f\" y=\"56\" width=\"14\" height=\"14\" fill=\"%s\"/>\n", x, color);
+    text +=
+        formatted("<rect x=\"%.0f\" y=\"56\" width=\"14\" height=\"14\" fill=\"%s\"/>\n", x, color);
     text += label(x + 18, 67, "start", what);
     x += width;
   };
@@ -179,7 +148,7 @@ class CoverageCurve {
   double x(double experts) const { return kLeft + experts * kCurveWidth; }
   double y(double uses) const { return g_.curve_top() + (1 - uses) * kCurveHeight; }
   std::string point(double experts, double uses) const {
-    return print("%.1f,%.1f ", x(experts), y(uses));
+    return formatted("%.1f,%.1f ", x(experts), y(uses));
   }
 
   std::string frame() const {
@@ -207,7 +176,7 @@ class CoverageCurve {
            label(right, y(1) + 12, "start", "line: mean of the layers; band: least to most") +
            label(right, y(1) + 30, "start", "dashed: all experts alike") +
            label(right, y(1) + 48, "start",
-                 print("90 %% of uses: %.0f %% of experts", 100 * for_90));
+                 formatted("90 %% of uses: %.0f %% of experts", 100 * for_90));
   }
 
   const ExpertUsage& usage_;
@@ -218,23 +187,23 @@ class CoverageCurve {
 
 std::string to_svg(const ExpertUsage& usage, const HeatMapTitle& title) {
   const Geometry g = geometry_of(usage);
-  std::string text = print(
+  std::string text = formatted(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" "
       "height=\"%.0f\" font-family=\"system-ui, sans-serif\" font-size=\"11\" fill=\"#222\">\n",
       g.width(), g.height(), g.width(), g.height());
   text += "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
-  text += "<text x=\"64\" y=\"32\" font-size=\"16\">" + escape(title.model) + " (" +
-          escape(title.architecture) + "): use of experts over " +
+  text += "<text x=\"64\" y=\"32\" font-size=\"16\">" + escaped(title.model) + " (" +
+          escaped(title.architecture) + "): use of experts over " +
           std::to_string(usage.n_tokens()) + " tokens</text>\n";
   return text + legend() + map_of(usage, g) + CoverageCurve(usage, g).draw() + "</svg>\n";
 }
 
 std::string to_html(const ExpertUsage& usage, const HeatMapTitle& title) {
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" +
-         escape(title.model) +
+         escaped(title.model) +
          ": experts</title>\n<style>body{margin:24px;background:#fff;color:#222}"
          "svg{max-width:100%;height:auto}pre{font-size:12px}</style></head><body>\n" +
-         to_svg(usage, title) + "<pre>\n" + escape(to_table(usage)) + "</pre>\n</body></html>\n";
+         to_svg(usage, title) + "<pre>\n" + escaped(to_table(usage)) + "</pre>\n</body></html>\n";
 }
 
 }  // namespace larder::apps
