@@ -21,10 +21,23 @@ bool is_same_regular_file(const std::string& a, const std::string& b) {
          of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 }
 
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
 }  // namespace
 
 Result<Output> Output::open(const std::string& path, std::span<const std::string> in_use) {
-  if (path == "-") return standard();
+  return open_for(path, in_use, Owner::many);
+}
+
+Result<Output> Output::open_alone(const std::string& path, std::span<const std::string> in_use) {
+  return open_for(path, in_use, Owner::alone);
+}
+
+Status Output::check(const std::string& path, std::span<const std::string> in_use) {
+  if (path == "-") return {};
   for (const std::string& used : in_use) {
     if (is_same_regular_file(path, used)) {
       return Status(Cause::invalid_argument, "cannot be written: this run uses the file already")
@@ -33,8 +46,21 @@ Result<Output> Output::open(const std::string& path, std::span<const std::string
   }
   struct stat info {};
   const bool is_there = stat(path.c_str(), &info) == 0;
+  if (is_there && S_ISDIR(info.st_mode)) errno = EISDIR;
+  if (is_there && !S_ISDIR(info.st_mode) && access(path.c_str(), W_OK) == 0) return {};
+  if (!is_there && errno == ENOENT && access(folder_of(path).c_str(), W_OK | X_OK) == 0) return {};
+  return Status(Cause::io, std::string("cannot be written: ") + std::strerror(errno))
+      .with_file(path);
+}
+
+Result<Output> Output::open_for(const std::string& path, std::span<const std::string> in_use,
+                                Owner owner) {
+  if (path == "-") return standard();
+  if (Status s = check(path, in_use); s.cause() == Cause::invalid_argument) return s;
+  struct stat info {};
+  const bool is_there = stat(path.c_str(), &info) == 0;
   if (!is_there || S_ISREG(info.st_mode)) {
-    if (Result<Output> output = open_beside(path)) return output;
+    if (Result<Output> output = open_beside(path, owner)) return output;
   }
   // A device, a pipe, or a folder in which nothing can be made.
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -45,15 +71,21 @@ Result<Output> Output::open(const std::string& path, std::span<const std::string
   return Output(descriptor, path, true);
 }
 
-Result<Output> Output::open_beside(const std::string& path) {
+Result<Output> Output::open_beside(const std::string& path, Owner owner) {
   std::string target = path;
   if (char* const resolved = realpath(path.c_str(), nullptr)) {  // a link stays a link
     target = resolved;
     std::free(resolved);
   }
-  std::string partial = target + ".partial-XXXXXX";
+  std::string partial = target + (owner == Owner::alone ? ".partial" : ".partial-XXXXXX");
   const bool was_writable = access(target.c_str(), W_OK) == 0 || errno == ENOENT;
-  const int descriptor = was_writable ? mkostemp(partial.data(), O_CLOEXEC) : -1;
+  int descriptor = -1;
+  if (was_writable && owner == Owner::alone) {
+    unlink(partial.c_str());
+    descriptor = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  } else if (was_writable) {
+    descriptor = mkostemp(partial.data(), O_CLOEXEC);
+  }
   if (descriptor < 0) return Status(Cause::io, "cannot be written").with_file(path);
   struct stat info {};
   const mode_t mask = umask(0);
@@ -98,18 +130,30 @@ bool Output::write(std::string_view bytes) {
   return error_ == 0;
 }
 
+bool Output::has_lost_reader() const noexcept { return error_ == EPIPE; }
+
+// The name is the disk's, too, once its folder is.
+void Output::take_place() {
+  if (rename(partial_.c_str(), target_.c_str()) != 0) {
+    error_ = errno;
+    return;
+  }
+  partial_.clear();
+  const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;  // a folder that may be written and not read
+  (void)!fsync(folder);    // file systems that cannot do that for a folder have no error to tell
+  close(folder);
+}
+
 Status Output::finish() {
+  if (!partial_.empty() && descriptor_ >= 0 && error_ == 0 && fsync(descriptor_) != 0) {
+    error_ = errno;
+  }
   if (is_owned_ && descriptor_ >= 0) {
     const int closed = close(std::exchange(descriptor_, -1));
     if (closed != 0 && error_ == 0) error_ = errno;
   }
-  if (!partial_.empty() && error_ == 0) {
-    if (rename(partial_.c_str(), target_.c_str()) == 0) {
-      partial_.clear();
-    } else {
-      error_ = errno;
-    }
-  }
+  if (!partial_.empty() && error_ == 0) take_place();
   if (error_ != 0) give_up();
   if (error_ == 0 || error_ == EPIPE) return {};
   return Status(Cause::io, std::string("cannot be written: ") + std::strerror(error_))
