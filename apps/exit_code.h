@@ -13,6 +13,7 @@ enum ExitCode : int {
   kUsage = 2,
   kBadModel = 3,    // missing, unsupported or corrupt
   kOverBudget = 4,  // does not fit the memory budget
+  kSomeFailed = 5,  // a batch finished, with some items failed
   kInterrupted = 130,
   kTerminated = 143
 };

@@ -18,12 +18,16 @@ constexpr char kFileFault[] =
 std::atomic<runtime::Session*> g_session{nullptr};
 std::atomic<int> g_interrupts{0};
 std::atomic<bool> g_is_terminated{false};
+std::atomic<bool> g_ends_at_second{false};
 std::atomic<bool> g_screen_changed{false};
 
 void on_signal(int signal) {
   if (signal == SIGWINCH || signal == SIGCONT) {
     g_screen_changed = true;
     return;
+  }
+  if (g_ends_at_second && (g_interrupts > 0 || g_is_terminated)) {
+    _exit(signal == SIGINT ? kInterrupted : kTerminated);
   }
   if (signal == SIGINT) {
     if (++g_interrupts >= kImpatient) _exit(kInterrupted);
@@ -66,6 +70,7 @@ void install_signal_handlers() {
 void cancel_on_signal(runtime::Session* session) noexcept { g_session = session; }
 bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
+void end_at_second_signal() noexcept { g_ends_at_second = true; }
 void forget_interrupt() noexcept { g_interrupts = 0; }
 bool take_screen_change() noexcept { return g_screen_changed.exchange(false); }
 

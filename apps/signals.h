@@ -16,6 +16,9 @@ void cancel_on_signal(runtime::Session* session) noexcept;
 
 bool is_interrupted() noexcept;
 bool is_terminated() noexcept;
+// From now on the first signal is answered by finishing what is under way; a second one ends the
+// program at once.
+void end_at_second_signal() noexcept;
 // The interruption was answered. Three that nobody answers end the program at once.
 void forget_interrupt() noexcept;
 // Whether the screen must be drawn again; true once for each reason.
