@@ -15,6 +15,7 @@
 #include "runtime/session/generation.h"
 #include "runtime/session/sampler.h"
 #include "runtime/session/session.h"
+#include "runtime/session/softmax.h"
 
 namespace larder::runtime {
 
@@ -24,7 +25,7 @@ struct EngineOptions {
   int32_t batch_size = 0;  // rows of a pass; 0: 512, and thousands where experts are paged, so that
                            // a pass reads each of them once for all its rows
   int32_t max_items = 0;   // held at once; 0: kEngineItems
-  int64_t cache_positions = 0;  // of all sequences together; 0: what items of a few passes need
+  uint64_t cache_bytes = 0;     // of all sequences together; 0: what items of some passes need
   bool shares_prefixes = true;  // among the items that are held
 };
 
@@ -35,13 +36,7 @@ inline constexpr int32_t kEngineItems = 256;
 struct PredictedToken {
   int32_t index = 0;              // in the item's tokens; behind them, of a generated one
   std::span<const float> logits;  // [n_vocab]
-  float largest = 0;              // of the logits
-  double log_sum_exp = 0;         // log probability of a token: its logit - log_sum_exp
-};
-
-struct TokenLogprob {
-  formats::TokenId token = formats::kNoToken;
-  double logprob = 0;
+  LogitsSummary summary;
 };
 
 struct GenerationRequest {
@@ -54,12 +49,13 @@ struct EngineItem {
   std::vector<formats::TokenId> source;  // what an encoder reads; empty without one
   std::vector<formats::TokenId> tokens;  // at least one; behind an encoder from decoder_start on
   // Tokens [first_scored, size) get their log-probabilities, each given all before it. At least 1:
-  // nothing predicts the first. -1: none.
+  // nothing predicts the first. -1: none. Without generation the last token needs no position of
+  // n_ctx.
   int32_t first_scored = -1;
   std::optional<GenerationRequest> generation;  // goes on behind the tokens
   int32_t n_top = 0;  // also the best so many tokens at every scored and generated place
-  // Called once for every scored and generated token, in any order, on any thread and on several at
-  // once. Must not throw.
+  // Called for every scored and generated token, in any order, on any thread and on several at
+  // once; again, with the same, where something was computed again. Must not throw.
   std::function<void(const PredictedToken&)> on_predicted;
 };
 

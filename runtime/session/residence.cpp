@@ -34,8 +34,10 @@ RamNeeds needs_of(const Model& model, const ResidenceOptions& options,
   needs.program_bytes = kProgramBytes + kHeaderShare * header_bytes(model.file(), 0) +
                         static_cast<uint64_t>(options.forward.n_threads) * kThreadBytes;
   needs.dense_bytes = DenseWeights::bytes_for(model.weights().dense);
-  needs.cache_bytes = SequenceState::bytes_for(model.config(), options.n_ctx, options.cache,
-                                               options.forward.max_rows);
+  needs.cache_bytes = options.cache_bytes;
+  if (needs.cache_bytes == 0)
+    needs.cache_bytes = SequenceState::bytes_for(model.config(), options.n_ctx, options.cache,
+                                                 options.forward.max_rows);
   needs.buffer_bytes = Forward::bytes_for(model, options.forward);
   if (layout->is_empty()) return needs;
   needs.all_expert_bytes = layout->file_bytes();

@@ -5,8 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "runtime/session/random_stream.h"
-
 namespace larder::runtime {
 namespace {
 
@@ -233,6 +231,14 @@ void Sampler::reseed(uint64_t seed) noexcept {
   impl_->options.seed = seed;
   impl_->random = RandomStream(seed);
 }
+
+void Sampler::continue_as(const SamplerOptions& options, const RandomStream& random) noexcept {
+  assert(check(options).ok());
+  impl_->options = options;
+  impl_->random = random;
+}
+
+const RandomStream& Sampler::random() const noexcept { return impl_->random; }
 
 Result<Sampled> Sampler::sample(std::span<const float> logits, std::span<const TokenId> history) {
   assert(logits.size() == impl_->logits.size());

@@ -10,6 +10,7 @@
 #include "formats/gguf/gguf_reader.h"
 #include "formats/status.h"
 #include "formats/text/tokenizer.h"
+#include "runtime/session/random_stream.h"
 
 namespace larder::runtime {
 
@@ -48,6 +49,10 @@ class Sampler {
   Result<Sampled> sample(std::span<const float> logits, std::span<const formats::TokenId> history);
   const SamplerOptions& options() const noexcept;
   void reseed(uint64_t seed) noexcept;
+  // Goes on as another sampler of the same vocabulary, which drew from `random`; so that many can
+  // take turns in the memory of one. REQUIRES: check(options).ok().
+  void continue_as(const SamplerOptions& options, const RandomStream& random) noexcept;
+  const RandomStream& random() const noexcept;
 
  private:
   struct Impl;
