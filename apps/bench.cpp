@@ -116,6 +116,7 @@ int run_bench(const BenchOptions& options) {
   if (session_options.n_ctx == 0) session_options.n_ctx = options.benchmark.n_positions();
   const auto resolved = runtime::Session::resolve(**model, session_options);
   if (!resolved) return fail(resolved.status());
+  tell_threads(session_options.n_threads, resolved->n_threads, options.output);
   return measure_and_report(options, watch, std::move(*model), *resolved);
 }
 

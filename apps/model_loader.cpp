@@ -111,6 +111,7 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
   auto session = load(std::move(model), options, output);
   if (!session) return session;
   if (!output.is_quiet) tell_paging(**session);
+  tell_threads(options.n_threads, (*session)->options().n_threads, output);
   cancel_on_signal(session->get());
   // A signal that came before there was a session to cancel.
   if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
@@ -125,6 +126,12 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
                  static_cast<double>((*session)->bytes()) / (1 << 20));
   }
   return session;
+}
+
+void tell_threads(int n_asked, int n_threads, const OutputOptions& output) {
+  if (output.is_quiet || n_asked <= n_threads) return;
+  complain("warning: --threads asks for " + std::to_string(n_asked) + "; " +
+           std::to_string(n_threads) + " run, one for each processor that may be used");
 }
 
 Result<Engine> open_engine(const std::string& model, const runtime::SessionOptions& session,

@@ -24,6 +24,9 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
                                                        const runtime::SessionOptions& options,
                                                        const OutputOptions& output);
 
+// Says on stderr, unless it is quiet, that fewer threads run than were asked for.
+void tell_threads(int n_asked, int n_threads, const OutputOptions& output);
+
 // All that generating needs. The session holds the model.
 struct Engine {
   std::unique_ptr<runtime::Session> session;

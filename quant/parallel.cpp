@@ -128,4 +128,6 @@ bool can_start_threads(int n_threads) noexcept {
 
 int default_threads() { return usable_cores(allowed_processors(), ""); }
 
+int most_threads() { return static_cast<int>(allowed_processors().size()); }
+
 }  // namespace larder::quant

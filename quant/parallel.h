@@ -74,5 +74,7 @@ bool can_start_threads(int n_threads) noexcept;
 
 // Physical cores that this process may use: affinity, cgroup quota and SMT siblings considered.
 int default_threads();
+// Logical processors that this process may use: more threads than these wait for each other.
+int most_threads();
 
 }  // namespace larder::quant

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include "tests/larder_program.h"
 
@@ -62,10 +63,25 @@ TEST_CASE("program: a file larger than the address space is a lack of memory") {
 
 // The limit leaves room for 19 MiB of buffers, but not for the stack of a thread.
 TEST_CASE("program: threads that the system refuses are an error with an advice") {
+  if (std::thread::hardware_concurrency() < 2) {
+    MESSAGE("skipped: one processor runs one thread");
+    return;
+  }
   check_error(run_under("ulimit -s 8192 && ulimit -d 22000", "generate -q -p a -n 1 -c 1024 -t 2"),
               4, "--threads");
 }
 #endif
+
+TEST_CASE("program: more threads than processors are cut to these, with one line that says so") {
+  const Finished few = larder_run({"generate", "-p", "a", "-n", "4", "--temp", "0", "-t", "1"});
+  const Finished many = larder_run({"generate", "-p", "a", "-n", "4", "--temp", "0", "-t", "1024"});
+  CHECK(many.code == 0);
+  CHECK(many.out == few.out);
+  CHECK(has(many.err, "warning: --threads asks for 1024"));
+  CHECK(!has(few.err, "--threads"));
+  const Finished quiet = larder_run({"generate", "-p", "a", "-n", "1", "-t", "1024", "-q"});
+  CHECK(quiet.err.empty());
+}
 
 TEST_CASE("program: a model that is cut short while in use ends it with one line") {
   const TemporaryFolder folder;

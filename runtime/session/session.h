@@ -27,7 +27,9 @@ struct SessionOptions {
   // has the type of keys.
   std::optional<CacheType> cache_k, cache_v;
   // performance; the answer does not depend on these
-  int n_threads = 0;              // 0: the machine's cores, fewer for a small model
+  // 0: the machine's cores, fewer for a small model; at most the logical processors that may be
+  // used.
+  int n_threads = 0;
   int32_t batch_size = 512;       // tokens of one prefill step
   std::string isa;                // empty: the best; a name of quant::kernel_sets()
   uint64_t ram_bytes = kAutoRam;  // of the whole process, program and model included

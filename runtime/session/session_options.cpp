@@ -47,6 +47,7 @@ Result<SessionOptions> fill_in(SessionOptions options, const Model& model) {
                                      ", or 0 for the machine's cores");
   }
   if (options.n_threads == 0) options.n_threads = default_threads(model);
+  options.n_threads = std::min(options.n_threads, quant::most_threads());
   if (options.batch_size < 1 || options.batch_size > kMaxBatch) {
     return bad_option("batch-size", "must be between 1 and " + std::to_string(kMaxBatch));
   }
