@@ -37,16 +37,17 @@ int synchronise_directory(int descriptor) noexcept {
 
 }  // namespace
 
-Result<OutputFile> OutputFile::create(const std::string& path) {
+Result<OutputFile> OutputFile::create(const std::string& path, Readers readers) {
   OutputFile file;
   file.path_ = path;
   struct stat info = {};
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     return Status(Cause::io, "expected the name of a regular file, this is none").with_file(path);
   }
+  const mode_t mode = readers == Readers::owner ? 0600 : 0666;
   for (int attempt = 0; attempt < kMaxNameAttempts; ++attempt) {
     std::string name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
-    file.descriptor_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file.descriptor_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file.descriptor_ >= 0) {
       file.temporary_path_ = std::move(name);
       return file;

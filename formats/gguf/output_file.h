@@ -14,8 +14,10 @@ namespace larder::formats {
 
 class OutputFile {
  public:
+  // Who may read the file: whom the process's mask allows, or its owner alone.
+  enum class Readers : uint8_t { all, owner };
   // Errors: `io`, also where `path` names something that is no regular file.
-  static Result<OutputFile> create(const std::string& path);
+  static Result<OutputFile> create(const std::string& path, Readers readers = Readers::all);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
