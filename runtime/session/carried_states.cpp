@@ -127,15 +127,27 @@ void CarriedStates::restore(int32_t position) noexcept {
   choose_next();
 }
 
+std::span<const float> CarriedStates::present_floats() const noexcept {
+  if (snapshots_.empty()) return {};
+  return {snapshots_[present_].data, n_floats_};
+}
+
+std::span<float> CarriedStates::begin_at(int32_t position) noexcept {
+  if (snapshots_.empty()) return {};
+  for (Snapshot& snapshot : snapshots_) snapshot.position = kFree;
+  Snapshot& present = snapshots_[present_];
+  present.position = position;
+  present.is_kept = position > 0;
+  choose_next();
+  return {present.data, n_floats_};
+}
+
 void CarriedStates::copy_from(const CarriedStates& other) noexcept {
   assert(n_floats_ == other.n_floats_);
   if (snapshots_.empty()) return;
-  for (Snapshot& snapshot : snapshots_) snapshot.position = kFree;
   const Snapshot& from = other.snapshots_[other.present_];
-  std::memcpy(snapshots_[present_].data, from.data, sizeof(float) * n_floats_);
-  snapshots_[present_].position = from.position;
-  snapshots_[present_].is_kept = from.position > 0;
-  choose_next();
+  const std::span<float> floats = begin_at(from.position);
+  std::memcpy(floats.data(), from.data, floats.size_bytes());
 }
 
 }  // namespace larder::runtime

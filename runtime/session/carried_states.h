@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/model/model_config.h"
@@ -43,6 +44,10 @@ class CarriedStates {
   int32_t restorable(int32_t position) const noexcept;
   // Makes that position the present. REQUIRES: position == restorable(position).
   void restore(int32_t position) noexcept;
+  // All that the present is; empty without states.
+  std::span<const float> present_floats() const noexcept;
+  // Holds no checkpoints and a present at `position`, whose floats the caller then writes.
+  std::span<float> begin_at(int32_t position) noexcept;
   // The present of `other`, and no checkpoints. REQUIRES: both of the same model.
   void copy_from(const CarriedStates& other) noexcept;
 

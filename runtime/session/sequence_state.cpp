@@ -37,6 +37,7 @@ void SequenceState::lay_out(const ModelConfig& config, const Sizes& sizes, Arena
     LayerCache cache;
     if (!is_used || layer.n_kv_heads == 0) return cache;
     cache.n_kv_heads = layer.n_kv_heads;
+    cache.is_windowed = layer.is_windowed;
     cache.keys = take_rows(sizes.types.keys, layer, n_places, layer.d_cached_key());
     cache.values = take_rows(sizes.types.values, layer, n_places,
                              layer.mixer == Mixer::mla ? 0 : layer.d_value);

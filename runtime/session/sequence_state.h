@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "formats/status.h"
@@ -81,6 +83,20 @@ class SequenceState {
   // REQUIRES: both of the same model and types; other.n_positions(), n_source() <= capacity().
   void copy_from(const SequenceState& other) noexcept;
 
+  // How much of a sequence there is.
+  struct Extent {
+    int32_t n_positions = 0, n_source = 0;
+    int32_t first_windowed = 0;  // position that layers with a window hold
+  };
+  Extent extent() const noexcept { return {n_positions_, n_source_, ring_.first_held()}; }
+  // What copy_from() takes, piece by piece, in an order of positions that no capacity changes.
+  // Callbacks that answer false end it.
+  bool each_piece(const std::function<bool(std::span<const std::byte>)>& take) const;
+  // Holds what such pieces say; `give` writes one after another. Where it answers false nothing is
+  // held. REQUIRES: 0 <= first_windowed <= n_positions <= capacity(), 0 <= n_source <= capacity();
+  // pieces of the same model and types.
+  bool hold_pieces(const Extent& extent, const std::function<bool(std::span<std::byte>)>& give);
+
   size_t bytes() const noexcept { return memory_.bytes(); }
   // Exactly what create() allocates; SIZE_MAX if no machine can have it.
   // REQUIRES: check() is ok.
@@ -104,6 +120,7 @@ class SequenceState {
     HeadRows keys;
     HeadRows values;  // of width 0: they are the fronts of keys
     int32_t n_kv_heads = 0;
+    bool is_windowed = false;
   };
   // A model's caches, by layer. Those that a layer has no use for are empty.
   struct Caches {
@@ -124,6 +141,11 @@ class SequenceState {
   quant::CacheView values_in(const LayerCache& cache, int kv_head) const noexcept;
   void store_in(const LayerCache& cache, const quant::KernelSet& kernels, int kv_head,
                 int32_t position, const float* key, const float* value) noexcept;
+  // Memory of positions [first, end) of every head, in runs. Visits that answer false end it.
+  static bool each_run(const HeadRows& rows, int32_t n_kv_heads, int32_t first, int32_t end,
+                       const std::function<bool(std::span<std::byte>)>& visit);
+  bool each_cached_run(const Extent& extent,
+                       const std::function<bool(std::span<std::byte>)>& visit) const;
   // Of the first n positions those that both have places for.
   static void copy_rows(const HeadRows& from, const HeadRows& to, int32_t n_kv_heads,
                         int32_t n) noexcept;

@@ -31,6 +31,8 @@ ResidenceOptions residence_options(const Model& model, const SessionOptions& opt
   return with;
 }
 
+constexpr int32_t kHeldLogits = -1;
+
 }  // namespace
 
 // Invariant: state and tokens hold the same positions between calls.
@@ -45,7 +47,9 @@ struct Session::Impl {
   std::vector<TokenId> tokens, source;
   std::vector<TokenRow> rows;  // of the running step
   bool has_logits = false;
-  int32_t last_logits = 0;  // which of the last step's logits belong to the last token
+  // Which of the last step's logits belong to the last token; kHeldLogits: held_logits do.
+  int32_t last_logits = 0;
+  std::vector<float> held_logits;
   std::atomic<bool> is_cancelled{false};
 
   int32_t n_tokens() const noexcept { return static_cast<int32_t>(tokens.size()); }
@@ -270,6 +274,7 @@ int32_t Session::truncate(int32_t n_tokens) noexcept {
 
 std::span<const float> Session::logits() const noexcept {
   if (!impl_->has_logits) return {};
+  if (impl_->last_logits == kHeldLogits) return impl_->held_logits;
   return {impl_->forward->logits(impl_->last_logits),
           static_cast<size_t>(impl_->model->config().n_vocab)};
 }
@@ -298,6 +303,61 @@ Status Session::append_all_logits(std::span<const TokenId> tokens,
   return Status::out_of_memory();
 }
 
+Status Session::hold(const HeldTokens& held,
+                     const std::function<Status(SequenceState&)>& fill) try {
+  Impl& impl = *impl_;
+  const auto room = static_cast<size_t>(impl.options.n_ctx);
+  if (held.tokens.size() > room || held.source.size() > room)
+    return Status(Cause::context_full, std::to_string(held.tokens.size()) +
+                                           " tokens do not fit the context of " +
+                                           std::to_string(impl.options.n_ctx));
+  if (Status s = impl.check_tokens(held.tokens); !s.ok()) return s;
+  if (Status s = impl.check_tokens(held.source); !s.ok()) return s;
+  if (!held.logits.empty() &&
+      (held.tokens.empty() ||
+       held.logits.size() != static_cast<size_t>(impl.model->config().n_vocab)))
+    return Status(Cause::invalid_argument, "logits that belong to no token of this model");
+  std::vector<float> logits(held.logits.begin(), held.logits.end());
+
+  impl.has_logits = false;
+  impl.tokens.clear();
+  impl.source.clear();
+  Status filled;
+  try {
+    filled = fill(*impl.state);
+  } catch (const std::bad_alloc&) {
+    filled = Status::out_of_memory();
+  }
+  if (filled.ok() && (static_cast<size_t>(impl.state->n_positions()) != held.tokens.size() ||
+                      static_cast<size_t>(impl.state->n_source()) != held.source.size()))
+    filled = Status(Cause::invalid_argument, "a cache of other tokens");
+  if (!filled.ok()) {
+    impl.state->hold_source(0);
+    return filled;
+  }
+  impl.tokens.assign(held.tokens.begin(), held.tokens.end());
+  impl.source.assign(held.source.begin(), held.source.end());
+  impl.held_logits = std::move(logits);
+  impl.has_logits = !impl.held_logits.empty();
+  impl.last_logits = kHeldLogits;
+  return {};
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
+}
+
+Result<std::unique_ptr<Session>> Session::copy(const LoadProgress& loading) const {
+  auto copied = create(impl_->model, impl_->options, loading);
+  if (!copied) return copied;
+  const Status held =
+      (*copied)->hold({impl_->tokens, impl_->source, logits()}, [this](SequenceState& state) {
+        state.copy_from(*impl_->state);
+        return Status();
+      });
+  if (!held.ok()) return held;
+  return copied;
+}
+
+const SequenceState& Session::state() const noexcept { return *impl_->state; }
 const std::vector<TokenId>& Session::tokens() const noexcept { return impl_->tokens; }
 const std::vector<TokenId>& Session::source() const noexcept { return impl_->source; }
 int32_t Session::n_ctx() const noexcept { return impl_->options.n_ctx; }

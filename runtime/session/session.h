@@ -38,6 +38,12 @@ struct SessionOptions {
   std::string profile_folder;
 };
 
+// What a session holds, beside its cache.
+struct HeldTokens {
+  std::span<const formats::TokenId> tokens, source;
+  std::span<const float> logits;  // of the last token; or empty
+};
+
 // done tokens of total, first 0; returning false cancels.
 using Progress = std::function<bool(int32_t done, int32_t total)>;
 
@@ -87,6 +93,14 @@ class Session {
 
   const std::vector<formats::TokenId>& tokens() const noexcept;
   const std::vector<formats::TokenId>& source() const noexcept;
+  // The cache of these, for those who keep it elsewhere.
+  const SequenceState& state() const noexcept;
+  // Holds tokens whose cache `fill` puts into the state: as many positions and as long a source.
+  // Errors: `invalid_argument`, `context_full`, which leave what is held; that of fill, behind which
+  // nothing is held.
+  Status hold(const HeldTokens& held, const std::function<Status(SequenceState&)>& fill);
+  // Another session with the same options, that holds the same. Errors: those of create.
+  Result<std::unique_ptr<Session>> copy(const LoadProgress& loading = {}) const;
   int32_t n_ctx() const noexcept;
   const Model& model() const noexcept;
   const SessionOptions& options() const noexcept;  // with defaults filled in

@@ -25,8 +25,8 @@ void WindowRing::make_room(int32_t end) noexcept {
   first_held_ = std::max(first_held_, end - n_places_);
 }
 
-void WindowRing::copy_from(const WindowRing& other, int32_t n_positions) noexcept {
-  first_held_ = std::max(other.first_held_, n_positions - n_places_);
+void WindowRing::hold(int32_t first, int32_t n_positions) noexcept {
+  first_held_ = std::max(first, n_positions - n_places_);
 }
 
 }  // namespace larder::runtime

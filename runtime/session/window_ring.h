@@ -34,7 +34,11 @@ class WindowRing {
     if (position == 0) first_held_ = 0;
   }
   // Holds the last of n_positions of another sequence.
-  void copy_from(const WindowRing& other, int32_t n_positions) noexcept;
+  void copy_from(const WindowRing& other, int32_t n_positions) noexcept {
+    hold(other.first_held_, n_positions);
+  }
+  // Holds positions [first, n_positions), or the last of them that there are places for.
+  void hold(int32_t first, int32_t n_positions) noexcept;
 
  private:
   Window window_;
