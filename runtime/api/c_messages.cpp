@@ -1,0 +1,163 @@
+// Conversations, and what answers them.
+#include <string>
+#include <utility>
+
+#include "runtime/api/arguments.h"
+#include "runtime/api/handles.h"
+#include "runtime/api/larder.h"
+
+namespace larder::runtime {
+namespace {
+
+int64_t microseconds(double seconds) { return static_cast<int64_t>(seconds * 1e6); }
+
+int64_t number_of(const Answer& answer, int32_t which, bool& is_known) {
+  switch (which) {
+    case LARDER_ANSWER_REASON:
+      return static_cast<int64_t>(answer.reason);
+    case LARDER_ANSWER_N_TOKENS:
+      return static_cast<int64_t>(answer.tokens.size());
+    case LARDER_ANSWER_N_CALLS:
+      return static_cast<int64_t>(answer.message.calls.size());
+    case LARDER_ANSWER_N_PROMPT:
+      return answer.n_prompt;
+    case LARDER_ANSWER_N_REUSED:
+      return answer.n_reused;
+    case LARDER_ANSWER_PROMPT_US:
+      return microseconds(answer.prompt_seconds);
+    case LARDER_ANSWER_US:
+      return microseconds(answer.answer_seconds);
+    default:
+      is_known = false;
+      return 0;
+  }
+}
+
+static_assert(static_cast<int>(StopReason::end_of_generation) == LARDER_REASON_END &&
+              static_cast<int>(StopReason::stop_string) == LARDER_REASON_STOP &&
+              static_cast<int>(StopReason::length) == LARDER_REASON_LENGTH &&
+              static_cast<int>(StopReason::context_full) == LARDER_REASON_CONTEXT_FULL &&
+              static_cast<int>(StopReason::cancelled) == LARDER_REASON_CANCELLED);
+
+}  // namespace
+}  // namespace larder::runtime
+
+using namespace larder;
+using namespace larder::runtime;
+
+larder_status larder_messages_new(larder_messages** messages, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (messages == nullptr) return invalid("messages is null");
+    *messages = nullptr;
+    *messages = new larder_messages(std::in_place);
+    return {};
+  });
+}
+
+void larder_messages_free(larder_messages* messages) {
+  if (check(messages).ok()) messages->close(messages);
+}
+
+larder_status larder_messages_add(larder_messages* messages, const char* role, size_t n_role,
+                                  const char* content, size_t n_content, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    const TextArgument who{role, n_role}, what{content, n_content};
+    if (Outcome o = check(who); !o.ok()) return o;
+    if (Outcome o = check(what); !o.ok()) return o;
+    if (who.n_bytes == 0) return invalid("an empty role");
+    if (Outcome o = check(messages); !o.ok()) return o;
+    (*messages)->push_back({std::string(who.view()), std::string(what.view())});
+    return {};
+  });
+}
+
+larder_status larder_messages_add_answer(larder_messages* messages, const larder_answer* answer,
+                                         larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (Outcome o = check(messages); !o.ok()) return o;
+    if (Outcome o = check(answer); !o.ok()) return o;
+    (*messages)->push_back((*answer)->message);
+    return {};
+  });
+}
+
+larder_status larder_messages_count(const larder_messages* messages, size_t* n,
+                                    larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (n == nullptr) return invalid("n is null");
+    *n = 0;
+    if (Outcome o = check(messages); !o.ok()) return o;
+    *n = (*messages)->size();
+    return {};
+  });
+}
+
+larder_status larder_messages_truncate(larder_messages* messages, size_t n, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (Outcome o = check(messages); !o.ok()) return o;
+    if (n > (*messages)->size()) return invalid("there are not so many messages");
+    (*messages)->resize(n);
+    return {};
+  });
+}
+
+void larder_answer_free(larder_answer* answer) {
+  if (check(answer).ok()) answer->close(answer);
+}
+
+larder_status larder_answer_number(const larder_answer* answer, int32_t which, int64_t* value,
+                                   larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (value == nullptr) return invalid("value is null");
+    *value = 0;
+    if (Outcome o = check(answer); !o.ok()) return o;
+    bool is_known = true;
+    *value = number_of(**answer, which, is_known);
+    return is_known ? Outcome() : invalid("an answer has no such number");
+  });
+}
+
+larder_status larder_answer_text(const larder_answer* answer, int32_t part, const char** text,
+                                 size_t* n_bytes, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
+    *text = "";
+    *n_bytes = 0;
+    if (Outcome o = check(answer); !o.ok()) return o;
+    if (part != LARDER_PART_ANSWER && part != LARDER_PART_THINKING)
+      return invalid("an answer has no text of this part");
+    const Message& message = (*answer)->message;
+    const std::string& wanted = part == LARDER_PART_ANSWER ? message.content : message.thinking;
+    *text = wanted.c_str();
+    *n_bytes = wanted.size();
+    return {};
+  });
+}
+
+larder_status larder_answer_tokens(const larder_answer* answer, const int32_t** ids,
+                                   const float** logprobs, size_t* n_tokens, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (ids != nullptr) *ids = nullptr;
+    if (logprobs != nullptr) *logprobs = nullptr;
+    if (n_tokens != nullptr) *n_tokens = 0;
+    if (Outcome o = check(answer); !o.ok()) return o;
+    if (ids != nullptr) *ids = (*answer)->tokens.data();
+    if (logprobs != nullptr) *logprobs = (*answer)->logprobs.data();
+    if (n_tokens != nullptr) *n_tokens = (*answer)->tokens.size();
+    return {};
+  });
+}
+
+larder_status larder_answer_call(const larder_answer* answer, size_t index, const char** name,
+                                 const char** arguments, larder_error** error) {
+  return guarded(error, [&]() -> Outcome {
+    if (name != nullptr) *name = "";
+    if (arguments != nullptr) *arguments = "";
+    if (Outcome o = check(answer); !o.ok()) return o;
+    const std::vector<ToolCall>& calls = (*answer)->message.calls;
+    if (index >= calls.size()) return invalid("the answer has not so many calls");
+    if (name != nullptr) *name = calls[index].name.c_str();
+    if (arguments != nullptr) *arguments = calls[index].arguments.c_str();
+    return {};
+  });
+}

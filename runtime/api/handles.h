@@ -1,0 +1,64 @@
+// The other objects of the C library.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/text/tokenizer.h"
+#include "runtime/api/object.h"
+#include "runtime/api/options.h"
+#include "runtime/model/model.h"
+#include "runtime/session/chat.h"
+#include "runtime/session/sampler.h"
+#include "runtime/session/session.h"
+
+namespace larder::runtime {
+
+struct OpenModel {
+  std::shared_ptr<const Model> model;
+  std::string name;  // what the file calls itself; or empty
+};
+
+struct OpenSession {
+  std::unique_ptr<Session> session;
+  OptionValues options;
+};
+
+struct OpenDecoder {
+  std::shared_ptr<const formats::Tokenizer> tokenizer;
+  formats::StreamDecoder decoder;
+  std::string text;  // that the last call gave out
+};
+
+struct OpenSampler {
+  std::unique_ptr<Sampler> sampler;
+  int32_t n_vocab = 0;
+};
+
+}  // namespace larder::runtime
+
+struct larder_model
+    : larder::runtime::Object<larder::runtime::OpenModel, larder::runtime::Kind::model> {
+  using Object::Object;
+};
+struct larder_session
+    : larder::runtime::Object<larder::runtime::OpenSession, larder::runtime::Kind::session> {
+  using Object::Object;
+};
+struct larder_messages : larder::runtime::Object<std::vector<larder::runtime::Message>,
+                                                 larder::runtime::Kind::messages> {
+  using Object::Object;
+};
+struct larder_answer
+    : larder::runtime::Object<larder::runtime::Answer, larder::runtime::Kind::answer> {
+  using Object::Object;
+};
+struct larder_sampler
+    : larder::runtime::Object<larder::runtime::OpenSampler, larder::runtime::Kind::sampler> {
+  using Object::Object;
+};
+struct larder_decoder
+    : larder::runtime::Object<larder::runtime::OpenDecoder, larder::runtime::Kind::decoder> {
+  using Object::Object;
+};
