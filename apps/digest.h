@@ -40,6 +40,12 @@ class Hasher {
   SHA256_CTX context_;
 };
 
+inline std::string sha256_hex(std::string_view text) {
+  Hasher hasher;
+  hasher.add(text);
+  return hasher.hex();
+}
+
 inline Digest digest_of(std::string_view text) {
   Hasher hasher;
   hasher.add(text);

@@ -1,11 +1,11 @@
 #include "apps/file_summary.h"
 
-#include <sha256.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
+
+#include "apps/digest.h"
 
 namespace larder::apps {
 namespace {
@@ -18,12 +18,6 @@ using runtime::Model;
 std::string text_or_empty(const GgufFile& file, std::string_view key) {
   const auto text = file.string(key);
   return text ? std::string(*text) : std::string();
-}
-
-std::string sha256_hex(std::string_view text) {
-  char hex[SHA256_DIGEST_STRING_LENGTH];
-  SHA256Data(reinterpret_cast<const uint8_t*>(text.data()), text.size(), hex);
-  return hex;
 }
 
 void add_tensors(FileSummary& summary, const GgufFile& file) {

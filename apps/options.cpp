@@ -227,6 +227,17 @@ Result<std::optional<std::string>> read_prompt(const PromptFlags& flags) {
   return std::optional<std::string>(std::move(joined));
 }
 
+Result<std::tm> parse_time(const std::string& text) {
+  for (const char* const format : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}) {
+    std::tm time{};
+    const char* const end = strptime(text.c_str(), format, &time);
+    if (end == nullptr || *end != '\0') continue;
+    timegm(&time);  // fills in the day of the week and of the year
+    return time;
+  }
+  return Status(Cause::invalid_argument, "must be like 2025-07-10T12:00:00", "option now");
+}
+
 Result<std::vector<formats::TokenId>> parse_ids(const std::string& text) {
   std::vector<formats::TokenId> ids;
   const char* at = text.data();

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
@@ -66,6 +67,9 @@ Result<std::string> read_file(const std::string& path);
 // What is asked: stdin where that is no terminal, then the file of -f, then -p; a new line between
 // them. nullopt if there is none of them.
 Result<std::optional<std::string>> read_prompt(const PromptFlags& flags);
+
+// "2025-07-10", "2025-07-10T12:00" or "2025-07-10T12:00:00". Error `invalid_argument`.
+Result<std::tm> parse_time(const std::string& text);
 
 // "1,2,3" or "1 2 3". Error `invalid_argument` naming what is no number.
 Result<std::vector<formats::TokenId>> parse_ids(const std::string& text);

@@ -41,29 +41,18 @@ Result<DataValue> read_variables(const std::string& path) {
       .with_file(path);
 }
 
-// "2025-07-10", "2025-07-10T12:00" or "2025-07-10T12:00:00"; empty is the present.
-Result<std::tm> read_time(const std::string& text) {
+std::tm local_now() {
   std::tm time{};
-  if (text.empty()) {
-    const std::time_t now = std::time(nullptr);
-    localtime_r(&now, &time);
-    return time;
-  }
-  for (const char* const format : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"}) {
-    time = {};
-    const char* const end = strptime(text.c_str(), format, &time);
-    if (end == nullptr || *end != '\0') continue;
-    timegm(&time);  // fills in the day of the week and of the year
-    return time;
-  }
-  return Status(Cause::invalid_argument, "must be like 2025-07-10T12:00:00", "option now");
+  const std::time_t now = std::time(nullptr);
+  localtime_r(&now, &time);
+  return time;
 }
 
 int render(const ChatTemplate& chat_template, const formats::Tokenizer* tokenizer,
            const RenderOptions& options) {
   Result<DataValue> variables = read_variables(options.messages);
   if (!variables) return fail(variables.status());
-  const Result<std::tm> now = read_time(options.now);
+  const Result<std::tm> now = options.now.empty() ? local_now() : parse_time(options.now);
   if (!now) return fail(now.status());
   if (options.has_no_generation_prompt) {
     std::erase_if(variables->dict,

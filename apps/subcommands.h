@@ -14,6 +14,7 @@ void add_render(CLI::App& program, Run& run);
 void add_logits(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_experts(CLI::App& program, Run& run);
+void add_batch(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
 
 }  // namespace larder::apps
