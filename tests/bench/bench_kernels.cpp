@@ -3,6 +3,8 @@
 //   gemm   8, 32 or 256 tokens times packed panels, packing included: Gop/s, and share of the int8
 //          peak
 //   panel  the same without packing
+//   float  512 tokens times a float matrix, as prefill does it: Gflop/s, "lanes" by the kernels'
+//          own order of sums, "tiles" by oneDNN's
 // bench_kernels [--benchmark_filter=gemm/avx2/Q4_K ...]
 #include <benchmark/benchmark.h>
 
@@ -13,7 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "quant/dense_matmul.h"
 #include "quant/dispatch.h"
+#include "quant/grouped_matmul.h"
+#include "quant/parallel.h"
 #include "quant/reference.h"
 
 using namespace larder::quant;
@@ -146,7 +151,67 @@ void bench_gemm(benchmark::State& state, const KernelSet& set, const FormatTrait
   report(state, 2.0 * kCols * kPanelMatrixRows * n_tokens, limits.int8_ops_per_s, "Gop/s");
 }
 
+struct FloatShape {
+  Format format;
+  int32_t n_rows, n_cols;
+  Arithmetic arithmetic;
+};
+
+void bench_float(benchmark::State& state, const KernelSet& set, const FloatShape& shape) {
+  constexpr int32_t kPrompt = 512;
+  const Matrix matrix = {nullptr, shape.format, shape.n_rows, shape.n_cols};
+  Buffer weights = buffer(matrix.bytes());
+  const size_t x_bytes = activation_row_bytes(ActivationFormat::f32, shape.n_cols);
+  Buffer x = buffer(x_bytes * kPrompt);
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> row(static_cast<size_t>(shape.n_cols));
+  for (int32_t r = 0; r < shape.n_rows; ++r) {
+    for (float& v : row) v = normal(random);
+    reference::quantize(
+        shape.format, row.data(), shape.n_cols,
+        bytes_of(weights) + static_cast<size_t>(r) * row_bytes(shape.format, shape.n_cols));
+  }
+  std::vector<const void*> tokens;
+  for (size_t t = 0; t < kPrompt; ++t) {
+    std::memcpy(bytes_of(x) + t * x_bytes, row.data(), row.size() * sizeof(float));
+    tokens.push_back(bytes_of(x) + t * x_bytes);
+  }
+  Buffer scratch = buffer(matmul_scratch_bytes(set, shape.format, shape.n_cols, shape.arithmetic));
+  std::byte* const scratch_of[] = {scratch.data()->bytes};
+  std::vector<float> out(static_cast<size_t>(shape.n_rows) * kPrompt);
+  MatmulJob job = {
+      matrix, {tokens.data(), kPrompt}, {out.data(), static_cast<size_t>(shape.n_rows)}};
+  job.weights.data = bytes_of(weights);
+  Parallel one(1);
+  if (shape.arithmetic == Arithmetic::exact) prepare_dense_tiles();
+  for (auto _ : state) {
+    one.run([&](Team& team) {
+      grouped_matmul(team, {&set, shape.arithmetic, scratch_of}, {&job, 1});
+    });
+    benchmark::ClobberMemory();
+  }
+  state.counters["Gflop/s"] = benchmark::Counter(2e-9 * shape.n_rows * shape.n_cols * kPrompt,
+                                                 benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void register_float(const KernelSet& set) {
+  for (const Format format : {Format::f32, Format::f16, Format::bf16}) {
+    for (const int32_t n_rows : {768, 2048}) {
+      for (const Arithmetic way : {Arithmetic::integer, Arithmetic::exact}) {
+        const std::string name = "float/" + std::string(set.name) + "/" +
+                                 find_format(static_cast<int32_t>(format))->name + "/" +
+                                 std::to_string(n_rows) +
+                                 (way == Arithmetic::exact ? "/tiles" : "/lanes");
+        benchmark::RegisterBenchmark(name.c_str(), bench_float, set,
+                                     FloatShape{format, n_rows, kCols, way});
+      }
+    }
+  }
+}
+
 void register_set(const KernelSet& set) {
+  register_float(set);
   const Limits limits = limits_of(set);
   benchmark::AddCustomContext(std::string(set.name) + " read GB/s",
                               std::to_string(limits.read_bytes_per_s / 1e9));
