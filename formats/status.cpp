@@ -68,7 +68,7 @@ Status::Status(Cause cause, std::string message, std::string subject, uint64_t o
   try {
     detail_ = std::make_shared<ErrorDetail>(
         ErrorDetail{cause, std::move(message), {}, std::move(subject), offset});
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     detail_ = unowned(kOutOfMemory);
   }
 }
@@ -77,7 +77,7 @@ Status::Status(Cause cause, const char* message) noexcept {
   assert(cause != Cause::ok);
   try {
     detail_ = std::make_shared<ErrorDetail>(ErrorDetail{cause, message, {}, {}, kNoOffset});
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     detail_ = unowned(kOutOfMemory);
   }
 }
@@ -106,7 +106,7 @@ Status Status::with_file(std::string_view file) const noexcept {
     detail->file = file;
     named.detail_ = std::move(detail);
     return named;
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     return *this;
   }
 }

@@ -8,8 +8,6 @@
 #include <mutex>
 #include <new>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "runtime/experts/read_backend.h"
@@ -27,22 +25,27 @@ class ThreadReads final : public ReadBackend {
       is_ending_ = true;
     }
     has_work_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
   }
 
-  void start(int n_lanes) {
+  // False where the system refuses so many.
+  bool start(int n_lanes) {
     threads_.reserve(static_cast<size_t>(n_lanes));
+    const auto run = [](void* self) -> void* {
+      static_cast<ThreadReads*>(self)->work();
+      return nullptr;
+    };
     // The host's signals are for the host's threads.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      for (int i = 0; i < n_lanes; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw;
+    pthread_t thread = {};
+    while (n_lanes > 0 && pthread_create(&thread, nullptr, run, this) == 0) {
+      threads_.push_back(thread);
+      --n_lanes;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return n_lanes == 0;
   }
 
   const char* name() const noexcept override { return "threads"; }
@@ -94,7 +97,7 @@ class ThreadReads final : public ReadBackend {
   std::vector<RawResult> answers_;  // the first n_answers_
   size_t n_answers_ = 0, n_unanswered_ = 0;
   bool is_ending_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<pthread_t> threads_;
 };
 
 }  // namespace
@@ -108,13 +111,12 @@ int64_t read_clock_us() noexcept {
 Result<std::unique_ptr<ReadBackend>> make_thread_reads(int n_lanes, size_t capacity) {
   try {
     auto reads = std::make_unique<ThreadReads>(capacity);
-    reads->start(n_lanes);
+    if (!reads->start(n_lanes))
+      return Status(Cause::out_of_memory,
+                    "the system refuses " + std::to_string(n_lanes) + " threads that read");
     return std::unique_ptr<ReadBackend>(std::move(reads));
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "no memory for a queue of reads");
-  } catch (const std::system_error&) {
-    return Status(Cause::out_of_memory,
-                  "the system refuses " + std::to_string(n_lanes) + " threads that read");
   }
 }
 

@@ -1,6 +1,5 @@
 #include "runtime/forward/numeric_faults.h"
 
-#include <new>
 #include <string>
 
 #include "runtime/forward/pass.h"
@@ -15,7 +14,7 @@ template <class Tell>
 Status told(const Tell& tell) noexcept {
   try {
     return tell();
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
     return Status::out_of_memory();
   }
 }

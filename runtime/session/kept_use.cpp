@@ -1,6 +1,5 @@
 #include "runtime/session/kept_use.h"
 
-#include <new>
 #include <utility>
 #include <vector>
 
@@ -30,7 +29,7 @@ void KeptUse::save() const noexcept {
     ExpertProfile profile = {0, std::vector<float>(forecast.n_experts())};
     profile.n_tokens = forecast.export_use(profile.use);
     if (profile.n_tokens > 0) (void)write_expert_profile(path_, model_, profile);
-  } catch (const std::bad_alloc&) {
+  } catch (...) {
   }
 }
 
