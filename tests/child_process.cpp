@@ -107,6 +107,26 @@ Finished run(const std::vector<std::string>& command, const std::string& input,
   return finished;
 }
 
+int run_for(const std::vector<std::string>& command, int signal, int microseconds,
+            const Environment& environment, bool insists) {
+  const pid_t child = fork();
+  if (child < 0) return -1;
+  if (child == 0) {
+    const int nothing = open("/dev/null", O_RDWR);
+    for (const int descriptor : {0, 1, 2}) dup2(nothing, descriptor);
+    become(command, environment);
+  }
+  usleep(static_cast<useconds_t>(microseconds));
+  kill(child, signal);  // until it is waited for the id is nobody else's
+  if (insists) {
+    usleep(20'000);
+    kill(child, signal);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return code_of(status);
+}
+
 TemporaryFolder::TemporaryFolder() {
   std::string path = (std::filesystem::temp_directory_path() / "larder-test-XXXXXX").string();
   path_ = mkdtemp(path.data());

@@ -23,6 +23,11 @@ enum class Disturbance { none, interrupt, terminate, close_stdout };
 Finished run(const std::vector<std::string>& command, const std::string& input = {},
              const Environment& environment = {}, Disturbance disturbance = Disturbance::none);
 
+// Runs `program` with nothing on stdin, and what it writes thrown away; sends it the signal after
+// so long, and again for SIGINT and SIGTERM a moment later, if `insists`. As Finished::code.
+int run_for(const std::vector<std::string>& command, int signal, int microseconds,
+            const Environment& environment = {}, bool insists = false);
+
 // A folder of its own, removed with its content.
 class TemporaryFolder {
  public:
