@@ -333,6 +333,37 @@ TEST_CASE("job: a reader that leaves ends it quietly") {
   CHECK(finished.err.empty());
 }
 
+// The most anonymous memory, in KiB, that the job is seen to have.
+int64_t most_memory(const Job& job) {
+  const pid_t child = fork();
+  if (child == 0) _exit(run_for(job.command({"--held", "256"}), 0, 0));
+  // The job is the child's child.
+  const std::string mine = "/proc/" + std::to_string(child);
+  const std::string children = mine + "/task/" + std::to_string(child) + "/children";
+  int64_t most = 0;
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    std::string id = content(children);
+    id.resize(std::min(id.find(' '), id.size()));
+    std::istringstream lines(content("/proc/" + id + "/status"));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("RssAnon:")) most = std::max<int64_t>(most, std::stol(line.substr(8)));
+    }
+    usleep(5000);
+  }
+  CHECK(WEXITSTATUS(status) == 5);
+  return most;
+}
+
+TEST_CASE("job: its memory does not grow with the lines") {
+  const Job small(input_lines(5000)), large(input_lines(LARDER_JOB_LINES));
+  const int64_t few = most_memory(small), many = most_memory(large);
+  MESSAGE(few << " KiB for 5000 lines, " << many << " KiB for " << LARDER_JOB_LINES);
+  REQUIRE(few > 0);
+  CHECK(many < few + 2048);  // pages that the allocator keeps; an id alone is 16 bytes
+  CHECK(n_lines(content(large.output)) == LARDER_JOB_LINES);
+}
+
 TEST_CASE("job: an empty input is done at once") {
   const Job job("");
   CHECK(job.run().code == 0);
