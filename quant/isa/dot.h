@@ -3,13 +3,19 @@
 //   kMaxQuant              quants are unsigned, 0 to kMaxQuant
 //   kOffset                subtracted from quants to give the weight, before scaling
 //   kHasMins               whether a float minimum per (super-)block is subtracted
-//   quants<i>(chunks)      quants 32 i to 32 i + 31, out of the block's bytes
-//   kChunks                (in most super-block formats) where in a block the chunks of 32 bytes
-//                          start that quants are made of, byte for byte: quant k of the 32 out of
-//                          byte k of chunks. Such formats are packed by transposing the chunks.
+//   low_bits(i), high_bits(i)
+//                          (in most super-block formats) which bits of which chunks of 32 bytes are
+//                          those of quants 32 i to 32 i + 31: quant k out of byte k of a chunk
+//   kChunks                where those chunks start. Such formats are packed by transposing them.
 //   kChunkHolds            (where a chunk makes quants without the others) how many 32s, in order
-//   scales(rows, at)       float scales of 16 rows, their blocks `at` bytes from each row's start
-//   negative_mins(...)     likewise the minimums, negated (where kHasMins)
+//   kNibbles               (in most others) where 16 bytes for each 32 start; the low nibbles are
+//                          the quants of its first half
+//   kFifthBits             (where quants have one more bit) where those of 32 quants are, in order
+//   kTable                 (where nibbles are places in a table) the 16 quants
+//   kBytes                 (in the others) where 32 signed quants start
+//   kScale, kMin           where the scale is and (where kHasMins) the minimum, float16
+//   kMinSign               (where it is not subtracted) 1
+//   Scale, widen_scales(p) (where it is not a float16) what the scale is, and 16 of them as floats
 // and for super-blocks
 //   kScaleGroup            16 or 32 weights share an integer scale
 //   unpack_scales(block)   the integer scales and (where kHasMins) minimums, 256 / kScaleGroup of
@@ -41,13 +47,38 @@ struct PanelScales {
   typename Isa::Ints scales[4], others[4];
 };
 
+// The bits of mask << from of every byte of 32, moved to `to`.
+struct BitField {
+  size_t chunk;  // where in a block the bytes start
+  uint8_t mask;
+  int from, to;
+};
+
+// Quants of two 32s side by side, where an instruction set has nothing better for them.
+template <class Bytes>
+struct BytePair {
+  Bytes first, second;
+
+  // 16 bytes each: the low nibbles, then the high ones.
+  [[gnu::always_inline]] static BytePair load_nibbles(const uint8_t* p) {
+    return {Bytes::load_nibbles(p), Bytes::load_nibbles(p + 16)};
+  }
+  [[gnu::always_inline]] friend BytePair operator|(BytePair a, BytePair b) {
+    return {a.first | b.first, a.second | b.second};
+  }
+};
+template <class Bytes>
+[[gnu::always_inline]] inline BytePair<Bytes> look_up(const uint8_t* table, BytePair<Bytes> a) {
+  return {look_up(table, a.first), look_up(table, a.second)};
+}
+
 // A block's bytes in a row of weights.
-template <class Bytes, class Block>
+template <class Bytes>
 struct RowChunks {
-  const Block& block;
+  const uint8_t* block;
   template <size_t offset>
   [[gnu::always_inline]] Bytes at() const {
-    return Bytes::load(reinterpret_cast<const uint8_t*>(&block) + offset);
+    return Bytes::load(block + offset);
   }
 };
 
@@ -82,6 +113,79 @@ template <int from, int to, class Bytes>
   if constexpr (from > to) return shift_right<from - to>(x) & mask;
   if constexpr (from < to) return shift_left<to - from>(x) & mask;
   return x & mask;
+}
+
+template <BitField field, class Chunks>
+[[gnu::always_inline]] inline auto bits_of(const Chunks& chunks) {
+  return move_bits<field.from, field.to>(chunks.template at<field.chunk>(), field.mask);
+}
+// Quants 32 i to 32 i + 31 of a block of bit fields.
+template <class Dot, int i, class Chunks>
+[[gnu::always_inline]] inline auto unpack(const Chunks& chunks) {
+  if constexpr (requires { Dot::high_bits(i); }) {
+    return bits_of<Dot::low_bits(i)>(chunks) | bits_of<Dot::high_bits(i)>(chunks);
+  } else {
+    return bits_of<Dot::low_bits(i)>(chunks);
+  }
+}
+// Quants 64 i to 64 i + 63 of a super-block.
+template <class Isa, class Dot, int i>
+[[gnu::always_inline]] inline typename Isa::Pair unpack_64(const uint8_t* block) {
+  constexpr int j = 2 * i;
+  if constexpr (requires { Dot::high_bits(i); }) {
+    return Isa::template pair_of_bits<Dot::low_bits(j), Dot::low_bits(j + 1)>(block) |
+           Isa::template pair_of_bits<Dot::high_bits(j), Dot::high_bits(j + 1)>(block);
+  } else if constexpr (requires { Dot::low_bits(i); }) {
+    return Isa::template pair_of_bits<Dot::low_bits(j), Dot::low_bits(j + 1)>(block);
+  } else {
+    return look_up(Dot::kTable, Isa::Pair::load_nibbles(block + Dot::kNibbles + 32 * i));
+  }
+}
+// The same, by 32s.
+template <BitField first, BitField second, class Bytes>
+[[gnu::always_inline]] inline BytePair<Bytes> pair_of_bits(const uint8_t* block) {
+  const RowChunks<Bytes> chunks{block};
+  return {bits_of<first>(chunks), bits_of<second>(chunks)};
+}
+
+// The quants of a block of 32 that are not bit fields.
+template <class Isa, class Dot>
+[[gnu::always_inline]] inline typename Isa::Bytes unpack_32(const uint8_t* block) {
+  using Bytes = typename Isa::Bytes;
+  if constexpr (requires { Dot::kBytes; }) {
+    return Bytes::load(block + Dot::kBytes) ^ Bytes::broadcast(0x80);
+  } else {
+    Bytes quants = Bytes::load_nibbles(block + Dot::kNibbles);
+    if constexpr (requires { Dot::kFifthBits; }) {
+      quants = quants | Bytes::spread_bits(block + Dot::kFifthBits, 16);
+    }
+    if constexpr (requires { Dot::kTable; }) quants = look_up(Dot::kTable, quants);
+    return quants;
+  }
+}
+
+// The scales of 16 rows, their blocks `at` bytes from each row's start.
+template <class Isa, class Dot>
+[[gnu::always_inline]] inline typename Isa::Floats gather_scales(const uint8_t* const* rows,
+                                                                 size_t at) {
+  if constexpr (requires { typename Dot::Scale; }) {
+    typename Dot::Scale scales[kPanelRows];
+    for (int r = 0; r < kPanelRows; ++r) {
+      __builtin_memcpy(&scales[r], rows[r] + at + Dot::kScale, sizeof scales[r]);
+    }
+    return Dot::widen_scales(scales);
+  } else {
+    return Isa::gather_f16(rows, at + Dot::kScale);
+  }
+}
+template <class Isa, class Dot>
+[[gnu::always_inline]] inline typename Isa::Floats gather_negative_mins(const uint8_t* const* rows,
+                                                                        size_t at) {
+  if constexpr (requires { Dot::kMinSign; }) {
+    return Isa::gather_f16(rows, at + Dot::kMin);
+  } else {
+    return -Isa::gather_f16(rows, at + Dot::kMin);
+  }
 }
 
 // The first bytes of 16 rows of weights. Where a matrix has fewer left, the last row is repeated,

@@ -14,34 +14,23 @@ template <class Isa>
 struct DotIQ4_NL {
   using Block = BlockIQ4_NL;
   using Activation = ActivationBlock32;
-  using Bytes = typename Isa::Bytes;
-  using Floats = typename Isa::Floats;
+  static constexpr size_t kNibbles = offsetof(Block, qs);
+  static constexpr const uint8_t* kTable = kIq4Quants;
   static constexpr int kMaxQuant = 241, kOffset = 128;
   static constexpr bool kHasMins = false;
-
-  template <int i, class Chunks>
-  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
-    return look_up(kIq4Quants, Bytes::load_nibbles(chunks.block.qs));
-  }
-  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
-    return Isa::gather_f16(rows, at + offsetof(Block, d));
-  }
+  static constexpr size_t kScale = offsetof(Block, d);
 };
 
 template <class Isa>
 struct DotIQ4_XS {
   using Block = BlockIQ4_XS;
   using Activation = ActivationBlock256;
-  using Bytes = typename Isa::Bytes;
   using Words = typename Isa::Words;
-  using Floats = typename Isa::Floats;
+  static constexpr size_t kNibbles = offsetof(Block, qs);
+  static constexpr const uint8_t* kTable = kIq4Quants;
   static constexpr int kMaxQuant = 241, kOffset = 128, kScaleGroup = 32;
   static constexpr bool kHasMins = false;
-
-  template <int i, class Chunks>
-  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
-    return look_up(kIq4Quants, Bytes::load_nibbles(chunks.block.qs + 16 * i));
-  }
+  static constexpr size_t kScale = offsetof(Block, d);
   // Each nibble of scales_l and each bit pair of scales_h moves to a byte of its own.
   [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {
     uint32_t nibbles;
@@ -57,9 +46,6 @@ struct DotIQ4_XS {
     high = (high | high << 6) & 0x0303030303030303;
     return {Words::from_8_bytes(low | high << 4) - Words::from_8_bytes(0x2020202020202020),
             Words::broadcast(0)};
-  }
-  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
-    return Isa::gather_f16(rows, at + offsetof(Block, d));
   }
 };
 

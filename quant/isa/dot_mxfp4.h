@@ -12,21 +12,17 @@ template <class Isa>
 struct DotMXFP4 {
   using Block = BlockMXFP4;
   using Activation = ActivationBlock32;
-  using Bytes = typename Isa::Bytes;
+  using Scale = uint8_t;
   using Ints = typename Isa::Ints;
   using Floats = typename Isa::Floats;
+  static constexpr size_t kNibbles = offsetof(Block, qs);
+  static constexpr const uint8_t* kTable = kFp4Quants;
   static constexpr int kMaxQuant = 24, kOffset = 12;
   static constexpr bool kHasMins = false;
-
-  template <int i, class Chunks>
-  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
-    return look_up(kFp4Quants, Bytes::load_nibbles(chunks.block.qs));
-  }
+  static constexpr size_t kScale = offsetof(Block, e);
   // 2^(e - 128): half of what e says, since the quants are doubled. Below e = 2 it is subnormal.
-  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
-    int32_t exponents[kPanelRows];
-    for (int r = 0; r < kPanelRows; ++r) exponents[r] = rows[r][at];
-    const Ints e = Ints::load(exponents), one = Ints::broadcast(1), two = Ints::broadcast(2);
+  [[gnu::always_inline]] static Floats widen_scales(const uint8_t* exponents) {
+    const Ints e = Ints::load_uint8(exponents), one = Ints::broadcast(1), two = Ints::broadcast(2);
     const Ints subnormal = shift_left<21>(max(e + e, one));  // 2^-128, 2^-127
     return from_bits(select(less(e, two), subnormal, shift_left<23>(e - one)));
   }

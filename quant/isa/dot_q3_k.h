@@ -9,17 +9,14 @@ struct DotQ3_K {
   using Block = BlockQ3_K;
   using Activation = ActivationBlock256;
   using Words = typename Isa::Words;
-  using Floats = typename Isa::Floats;
   static constexpr size_t kChunks[] = {offsetof(Block, qs), offsetof(Block, qs) + 32,
                                        offsetof(Block, hmask)};
   static constexpr int kMaxQuant = 7, kOffset = 4, kScaleGroup = 16;
   static constexpr bool kHasMins = false;
+  static constexpr size_t kScale = offsetof(Block, d);
 
-  template <int i, class Chunks>
-  [[gnu::always_inline]] static auto quants(const Chunks& chunks) {
-    return move_bits<i % 4 * 2, 0>(chunks.template at<kChunks[i / 4]>(), 3) |
-           move_bits<i, 2>(chunks.template at<kChunks[2]>(), 1);
-  }
+  static constexpr BitField low_bits(int i) { return {kChunks[i / 4], 3, i % 4 * 2, 0}; }
+  static constexpr BitField high_bits(int i) { return {kChunks[2], 1, i, 2}; }
   [[gnu::always_inline]] static ScaleWords<Words> unpack_scales(const Block& block) {
     uint64_t nibbles;
     uint32_t tops;
@@ -31,9 +28,6 @@ struct DotQ3_K {
     const uint64_t low = (nibbles & 0x0f0f0f0f0f0f0f0f) | top(0) | top(1) << 32;
     const uint64_t high = (nibbles >> 4 & 0x0f0f0f0f0f0f0f0f) | top(2) | top(3) << 32;
     return {Words::from_16_bytes(low, high) - Words::broadcast(32), Words::broadcast(0)};
-  }
-  [[gnu::always_inline]] static Floats scales(const uint8_t* const* rows, size_t at) {
-    return Isa::gather_f16(rows, at + offsetof(Block, d));
   }
 };
 

@@ -5,6 +5,7 @@
 // |w| * (a with the sign of w).
 #pragma once
 
+#include "quant/isa/dot.h"
 #include "quant/isa/int8_256.h"
 #include "quant/isa/primitives_avx2.h"
 
@@ -52,6 +53,7 @@ struct Avx2Int8 : Avx2 {
   using Bytes = quant::Bytes;
   using Words = quant::Words;
   using Sums = quant::Sums;
+  using Pair = BytePair<Bytes>;
 
   static constexpr int kTilePanels = 1, kTileTokens = 3;
   static constexpr int kRowTokens = 4;
@@ -95,10 +97,14 @@ struct Avx2Int8 : Avx2 {
   using WideSums = Sums;
   [[gnu::always_inline]] static Sums narrow(WideSums sums) { return sums; }
   template <int max_quant, int group, int i>
-  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
-                                                       const int8_t* a, Words scales) {
-    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
-    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Pair quants, const int8_t* a,
+                                                       Words scales) {
+    sum = dot_scaled<max_quant>(sum, quants.first, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, quants.second, a + 32, spread<group, 2 * i + 1>(scales));
+  }
+  template <BitField first, BitField second>
+  [[gnu::always_inline]] static Pair pair_of_bits(const uint8_t* block) {
+    return quant::pair_of_bits<first, second, Bytes>(block);
   }
   template <int max_quant>
   [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,
@@ -175,6 +181,12 @@ struct Avx2Int8 : Avx2 {
   }
   [[gnu::always_inline]] static Ints high_scale(Ints pairs) {
     return shift_right<16>(pairs) | (pairs & Ints::broadcast(static_cast<int32_t>(0xffff0000)));
+  }
+
+  [[gnu::always_inline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
+    const __m256i entries =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+    return {_mm256_shuffle_epi8(entries, x.low), _mm256_shuffle_epi8(entries, x.high)};
   }
 
   static constexpr bool kUnpacksInStep = false;

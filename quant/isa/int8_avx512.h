@@ -3,6 +3,7 @@
 // time, multiplied 64 at a time: vpmaddubsw, then vpdpwssd, which multiplies by the scales.
 #pragma once
 
+#include "quant/isa/dot.h"
 #include "quant/isa/int8_256.h"
 #include "quant/isa/primitives_avx512.h"
 
@@ -45,8 +46,39 @@ namespace {
   }
 }
 
+// a in the low half, b in the high half.
+[[gnu::always_inline]] inline __m512i halves(int64_t a, int64_t b) {
+  return _mm512_setr_epi64(a, a, a, a, b, b, b, b);
+}
+
+struct Pair {
+  __m512i lanes;
+
+  [[gnu::always_inline]] static Pair broadcast(uint8_t x) {
+    return {_mm512_set1_epi8(static_cast<char>(x))};
+  }
+  [[gnu::always_inline]] static Pair load_nibbles(const uint8_t* p) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m512i twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
+                                                   _mm512_castsi256_si512(bytes));
+    const __m512i shifts = _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4);
+    return Pair{_mm512_srlv_epi64(twice, shifts)} & broadcast(15);
+  }
+  [[gnu::always_inline]] friend Pair operator&(Pair a, Pair b) {
+    return {_mm512_and_si512(a.lanes, b.lanes)};
+  }
+  [[gnu::always_inline]] friend Pair operator|(Pair a, Pair b) {
+    return {_mm512_or_si512(a.lanes, b.lanes)};
+  }
+};
+[[gnu::always_inline]] inline Pair look_up(const uint8_t* table, Pair a) {
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), a.lanes)};
+}
+
 struct Avx512VnniInt8 : Avx512Vnni {
   using Bytes = quant::Bytes;
+  using Pair = avx512_vnni::Pair;
   using Words = quant::Words;
   using Sums = quant::Sums;
 
@@ -70,9 +102,9 @@ struct Avx512VnniInt8 : Avx512Vnni {
                              _mm512_extracti64x4_epi64(sums.lanes, 1))};
   }
   template <int max_quant, int group, int i>
-  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
-                                                       const int8_t* a, Words scales) {
-    const __m512i quants = join(low.lanes, high.lanes), x = _mm512_loadu_si512(a);
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Pair pair, const int8_t* a,
+                                                       Words scales) {
+    const __m512i quants = pair.lanes, x = _mm512_loadu_si512(a);
     const __m512i all = _mm512_castsi256_si512(scales.lanes);
     constexpr int kPer64 = 64 / group;
     const auto word_of = [](int quarter) {  // which scale a quarter of 16 quants has
@@ -89,6 +121,25 @@ struct Avx512VnniInt8 : Avx512Vnni {
       return {_mm512_add_epi32(sum.lanes, _mm512_mullo_epi32(dots, wide))};
     }
     return {_mm512_dpwssd_epi32(sum.lanes, _mm512_maddubs_epi16(quants, x), spread)};
+  }
+  // Bits keep their places in bytes if quadwords are rotated; what comes from other bytes is
+  // masked.
+  template <BitField first, BitField second>
+  [[gnu::always_inline]] static Pair pair_of_bits(const uint8_t* block) {
+    static_assert(first.mask == second.mask && first.to == second.to);
+    static_assert(first.chunk == second.chunk || first.chunk + 32 == second.chunk);
+    const uint8_t* p = block + first.chunk;
+    __m512i bytes;
+    if constexpr (first.chunk == second.chunk) {
+      bytes = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    } else {
+      bytes = _mm512_loadu_si512(p);
+    }
+    constexpr int low = first.from - first.to, high = second.from - second.to;
+    if constexpr (low != 0 || high != 0) {
+      bytes = _mm512_rorv_epi64(bytes, halves(low & 63, high & 63));
+    }
+    return Pair{bytes} & Pair::broadcast(static_cast<uint8_t>(first.mask << first.to));
   }
   [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
     return {_mm256_dpwssd_epi32(sum.lanes, a.lanes, b.lanes)};
@@ -147,6 +198,11 @@ struct Avx512VnniInt8 : Avx512Vnni {
   }
   [[gnu::always_inline]] static Ints high_scale(Ints pairs) {
     return shift_right_signed<16>(pairs);
+  }
+
+  [[gnu::always_inline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), x.lanes)};
   }
 
   static constexpr bool kUnpacksInStep = true;

@@ -19,10 +19,10 @@ struct AvxVnniInt8 : avx2::Avx2Int8 {
     return {_mm256_dpbusd_avx_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
   }
   template <int max_quant, int group, int i>
-  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high,
-                                                       const int8_t* a, Words scales) {
-    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
-    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Pair quants, const int8_t* a,
+                                                       Words scales) {
+    sum = dot_scaled<max_quant>(sum, quants.first, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, quants.second, a + 32, spread<group, 2 * i + 1>(scales));
   }
   template <int max_quant>
   [[gnu::always_inline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a,

@@ -1,6 +1,7 @@
 // The vocabulary of integer dot products, and its portable meaning. A tag of its own, so that what
 // needs only floats does not see it.
 //   Bytes  32 uint8 lanes: the quants of 32 weights
+//   Pair   those of two times 32
 //   Words  16 int16 lanes: scales, minimums, sums of activations
 //   Sums   the lanes of one int32 sum, added up by reduce_rows (here one lane)
 // Whatever loops over lanes is noinline here: expanded in every kernel it takes minutes to compile.
@@ -11,6 +12,7 @@
 // dots; offset_left says how much of a format's offset remains for the caller to subtract.
 #pragma once
 
+#include "quant/isa/dot.h"
 #include "quant/isa/primitives_scalar.h"
 
 namespace larder::quant::scalar {
@@ -136,6 +138,7 @@ struct ScalarInt8 : Scalar {
   using Bytes = scalar::Bytes;
   using Words = scalar::Words;
   using Sums = scalar::Sums;
+  using Pair = BytePair<Bytes>;
 
   static constexpr int kTilePanels = 1, kTileTokens = 2;  // of the panel kernel
   static constexpr int kRowTokens = 1;                    // of the row kernel
@@ -160,10 +163,13 @@ struct ScalarInt8 : Scalar {
   static Sums narrow(WideSums sums) { return sums; }
   // sum + quants 64 i to 64 i + 63, scaled, . a
   template <int max_quant, int group, int i>
-  static WideSums dot_scaled_64(WideSums sum, Bytes low, Bytes high, const int8_t* a,
-                                Words scales) {
-    sum = dot_scaled<max_quant>(sum, low, a, spread<group, 2 * i>(scales));
-    return dot_scaled<max_quant>(sum, high, a + 32, spread<group, 2 * i + 1>(scales));
+  static WideSums dot_scaled_64(WideSums sum, Pair quants, const int8_t* a, Words scales) {
+    sum = dot_scaled<max_quant>(sum, quants.first, a, spread<group, 2 * i>(scales));
+    return dot_scaled<max_quant>(sum, quants.second, a + 32, spread<group, 2 * i + 1>(scales));
+  }
+  template <BitField first, BitField second>
+  static Pair pair_of_bits(const uint8_t* block) {
+    return quant::pair_of_bits<first, second, Bytes>(block);
   }
   template <int max_quant>
   [[gnu::noinline]] static Sums dot_scaled(Sums sum, Bytes quants, const int8_t* a, Words scales) {
@@ -217,6 +223,15 @@ struct ScalarInt8 : Scalar {
   // One word of each pair, in the form that add_scaled reads.
   static Ints low_scale(Ints pairs) { return shift_right_signed<16>(shift_left<16>(pairs)); }
   static Ints high_scale(Ints pairs) { return shift_right_signed<16>(pairs); }
+
+  // table[byte] of every byte. REQUIRES: bytes below 16.
+  [[gnu::noinline]] static Ints look_up_bytes(const uint8_t* table, Ints x) {
+    uint8_t bytes[64];
+    __builtin_memcpy(bytes, x.lane, 64);
+    for (uint8_t& b : bytes) b = table[b];
+    __builtin_memcpy(x.lane, bytes, 64);
+    return x;
+  }
 
   // Whether quants that are a shift and a mask away from the native bytes are unpacked while they
   // are multiplied: on processors whose dot products leave ports for it.

@@ -13,12 +13,20 @@
 #include "quant/isa/dot_q8_0.h"
 #include "quant/isa/gemv.h"
 #include "quant/isa/panel_gemm.h"
+#include "quant/isa/small_block_gemv.h"
 
 namespace larder::quant {
 
 template <class Isa, template <class> class Dot>
 struct FormatKernels {
-  static constexpr MatmulKernels kKernels = {&Gemv<Isa, Dot<Isa>>::run, &Panel<Isa, Dot<Isa>>::pack,
+  static constexpr auto gemv() {
+    if constexpr (sizeof(typename Dot<Isa>::Activation) == sizeof(ActivationBlock256)) {
+      return &Gemv<Isa, Dot<Isa>>::run;
+    } else {
+      return &SmallBlockGemv<Isa, Dot<Isa>>::run;
+    }
+  }
+  static constexpr MatmulKernels kKernels = {gemv(), &Panel<Isa, Dot<Isa>>::pack,
                                              &PanelGemm<Isa, Dot<Isa>>::run,
                                              &Panel<Isa, Dot<Isa>>::bytes};
 };

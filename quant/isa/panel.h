@@ -2,7 +2,7 @@
 // holds 4 consecutive k of each row (panel_gemm.h multiplies them).
 #pragma once
 
-#include "quant/isa/dot.h"
+#include "quant/isa/tile.h"
 
 namespace larder::quant {
 
@@ -44,51 +44,11 @@ requires(sizeof(typename Dot::Activation) ==
   float negative_min[kPanelRows];
 };
 
-// A vector of a panel as the bytes that it is.
-template <class Ints>
-struct ColumnBytes {
-  Ints lanes;
-
-  [[gnu::always_inline]] static ColumnBytes broadcast(uint8_t x) {
-    return {Ints::broadcast(static_cast<int32_t>(x * 0x01010101u))};
-  }
-  [[gnu::always_inline]] friend ColumnBytes operator&(ColumnBytes a, ColumnBytes b) {
-    return {a.lanes & b.lanes};
-  }
-  [[gnu::always_inline]] friend ColumnBytes operator|(ColumnBytes a, ColumnBytes b) {
-    return {a.lanes | b.lanes};
-  }
-};
-template <int n, class Ints>
-[[gnu::always_inline]] inline ColumnBytes<Ints> shift_left(ColumnBytes<Ints> a) {
-  return {shift_left<n>(a.lanes)};
-}
-template <int n, class Ints>
-[[gnu::always_inline]] inline ColumnBytes<Ints> shift_right(ColumnBytes<Ints> a) {
-  return {shift_right<n>(a.lanes)};
-}
-
-// 4 bytes of each chunk of 16 rows, out of transposed chunks of 8 vectors each.
-template <class Ints, class Dot>
-struct ColumnChunks {
-  const uint8_t* first;
-  template <size_t offset>
-  [[gnu::always_inline]] ColumnBytes<Ints> at() const {
-    constexpr size_t chunk = [] {
-      size_t c = 0;
-      while (Dot::kChunks[c] != offset) ++c;
-      return c;
-    }();
-    return {Ints::load(reinterpret_cast<const int32_t*>(first + chunk * 8 * 64))};
-  }
-};
-
 template <class Isa, class Dot>
 struct Panel {
   using Floats = typename Isa::Floats;
   using Ints = typename Isa::Ints;
   using Words = typename Isa::Words;
-  using Bytes = typename Isa::Bytes;
   using Block = typename Dot::Block;
   using Activation = typename Dot::Activation;
   static constexpr bool kIsSuperBlock = sizeof(Activation) == sizeof(ActivationBlock256);
@@ -106,19 +66,20 @@ struct Panel {
     auto* blocks = static_cast<Packed*>(panel);
     for (int32_t b = 0; b < weights.n_cols / kBlock; ++b) {
       const size_t at = static_cast<size_t>(b) * sizeof(Block);
-      const Block* rows[kPanelRows];
-      for (int r = 0; r < kPanelRows; ++r) {
-        rows[r] = reinterpret_cast<const Block*>(tile.rows[r] + at);
-      }
-      pack_quants(rows, blocks[b]);
+      const uint8_t* rows[kPanelRows];
+      for (int r = 0; r < kPanelRows; ++r) rows[r] = tile.rows[r] + at;
+      TileQuants<Isa, Dot> quants;
+      quants.load(tile.rows, at);
+      pack_quants(quants, blocks[b]);
       if constexpr (requires { Dot::kPanelScales; }) {
         pack_scales(tile, at, blocks[b]);
       } else {
         if constexpr (kIsSuperBlock) pack_integers(rows, blocks[b]);
         // Scales of 0 turn the repeated last row into zeros.
-        store_rows(Dot::scales(tile.rows, at), tile.n_rows, blocks[b].d);
+        store_rows(gather_scales<Isa, Dot>(tile.rows, at), tile.n_rows, blocks[b].d);
         if constexpr (Dot::kHasMins) {
-          store_rows(Dot::negative_mins(tile.rows, at), tile.n_rows, blocks[b].negative_min);
+          store_rows(gather_negative_mins<Isa, Dot>(tile.rows, at), tile.n_rows,
+                     blocks[b].negative_min);
         }
       }
     }
@@ -130,50 +91,16 @@ struct Panel {
     x.store_partial(out, n_rows);
   }
 
-  static void pack_quants(const Block* const* rows, Packed& out) {
+  [[gnu::always_inline]] static void pack_quants(const TileQuants<Isa, Dot>& quants, Packed& out) {
     if constexpr (kKeepsChunks) {
-      transpose_chunks(rows, out.quants[0]);
-    } else if constexpr (requires { Dot::kChunks; }) {
-      pack_chunks(rows, out);
-    } else if constexpr (kIsSuperBlock) {
-      for_each_32([&](auto index) { pack_32<decltype(index)::value>(rows, out); });
+      __builtin_memcpy(out.quants, quants.chunks, sizeof out.quants);
     } else {
-      pack_32<0>(rows, out);
-    }
-  }
-
-  // Unpacks, then transposes.
-  template <int i>
-  static void pack_32(const Block* const* rows, Packed& out) {
-    Bytes quants[kPanelRows];
-    for (int r = 0; r < kPanelRows; ++r) {
-      quants[r] = Dot::template quants<i>(RowChunks<Bytes, Block>{*rows[r]});
-    }
-    Isa::template store_panel<Dot::kMaxQuant>(quants, out.quants[8 * i]);
-  }
-
-  // out[chunk][8][64]
-  static void transpose_chunks(const Block* const* rows, uint8_t* out) {
-    static_assert(Dot::kMaxQuant <= 127, "quants of 8 bits may have to become signed");
-    for (const size_t offset : Dot::kChunks) {
-      Bytes chunk[kPanelRows];
-      for (int r = 0; r < kPanelRows; ++r) {
-        chunk[r] = Bytes::load(reinterpret_cast<const uint8_t*>(rows[r]) + offset);
-      }
-      Isa::template store_panel<0>(chunk, out);
-      out += 8 * 64;
-    }
-  }
-
-  // Transposes, then unpacks: there are half as many bytes to transpose.
-  static void pack_chunks(const Block* const* rows, Packed& out) {
-    alignas(64) uint8_t columns[sizeof Dot::kChunks / sizeof Dot::kChunks[0]][8][64];
-    transpose_chunks(rows, columns[0][0]);
-    for (int k = 0; k < 8; ++k) {
-      for_each_32([&](auto index) {
-        constexpr int i = decltype(index)::value;
-        const auto quants = Dot::template quants<i>(ColumnChunks<Ints, Dot>{columns[0][k]});
-        quants.lanes.store(reinterpret_cast<int32_t*>(out.quants[8 * i + k]));
+      for_each_index<kBlock / 32>([&](auto group) __attribute__((always_inline)) {
+        constexpr int i = decltype(group)::value;
+        for_each_index<8>([&](auto index) __attribute__((always_inline)) {
+          constexpr int k = decltype(index)::value;
+          quants.template vector<i, k>().store(reinterpret_cast<int32_t*>(out.quants[8 * i + k]));
+        });
       });
     }
   }
@@ -191,10 +118,11 @@ struct Panel {
     }
   }
 
-  static void pack_integers(const Block* const* rows, Packed& out) {
+  static void pack_integers(const uint8_t* const* rows, Packed& out) {
     Words scales[kPanelRows], others[kPanelRows];
     for (int r = 0; r < kPanelRows; ++r) {
-      const ScaleWords<Words> integers = Dot::unpack_scales(*rows[r]);
+      const ScaleWords<Words> integers =
+          Dot::unpack_scales(*reinterpret_cast<const Block*>(rows[r]));
       scales[r] = integers.scales;
       if constexpr (Dot::kHasMins) {
         others[r] = integers.mins;

@@ -167,8 +167,7 @@ struct PanelGemm {
           constexpr int place = decltype(index)::value;
           add_steps<n_tokens, 8>(
               blocks, 8 * (i + place), x, sums, [&](int p, int k) __attribute__((always_inline)) {
-                return Dot::template quants<place>(
-                           ColumnChunks<Ints, Dot>{blocks[p]->quants[first + k]})
+                return unpack<Dot, place>(ColumnChunks<Ints, Dot>{blocks[p]->quants[first + k]})
                     .lanes;
               });
         });
