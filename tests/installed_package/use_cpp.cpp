@@ -1,0 +1,98 @@
+// larder.hpp as a program uses it: with exceptions where the compiler has them, and by asking.
+#include <larder.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <thread>
+
+namespace {
+
+int n_failed = 0;
+
+void check(bool is_so, const char* what) {
+  if (is_so) return;
+  std::fprintf(stderr, "failed: %s\n", what);
+  ++n_failed;
+}
+
+// By asking.
+int converse(const char* path) {
+  auto options = larder::Options::make();
+  if (!options) return 1;
+  check(options->set(LARDER_OPTION_TEMPERATURE, 0.0).ok(), "temperature");
+  check(options->set(LARDER_OPTION_MAX_TOKENS, 30).ok(), "max tokens");
+  check(options->set(LARDER_OPTION_TOP_P, 7.0).status() == LARDER_INVALID_ARGUMENT, "range");
+  check(larder::Model::open("/nowhere").status() == LARDER_IO, "no file");
+  int n_progress = 0;
+  check(options->on_progress([&](uint64_t, uint64_t) -> larder_flow {
+    ++n_progress;
+    return LARDER_CONTINUE;
+  }).ok(), "progress");
+  auto model = larder::Model::open(path, &*options);
+  if (!model) return std::fprintf(stderr, "%s\n", model.error().message.c_str()), 1;
+  auto session = larder::Session::open(*model, &*options);
+  auto messages = larder::Messages::make();
+  if (!session || !messages) return 1;
+  check(messages->add("user", "Hello!").ok(), "add");
+  std::string streamed;
+  auto answer = session->chat(*messages, &*options, [&](int32_t, std::string_view text) {
+    streamed += text;
+    return LARDER_CONTINUE;
+  });
+  if (!answer) return std::fprintf(stderr, "%s\n", answer.error().message.c_str()), 1;
+  check(!streamed.empty() && answer->text() == streamed, "streamed");
+  check(answer->number(LARDER_ANSWER_N_TOKENS) == static_cast<int64_t>(answer->tokens().size()),
+        "tokens");
+  check(messages->add(*answer).ok() && messages->size() == 2, "add answer");
+  check(n_progress > 2, "told");
+
+  const auto ids = model->tokenize("Once upon a time", LARDER_TOKENIZE_BEGIN);
+  check(ids && model->detokenize(*ids).ok(), "detokenize");
+  check(session->continue_as(*ids).ok(), "continue");
+  auto copy = session->copy();
+  check(copy && *copy->logits() == *session->logits(), "copy");
+  const auto scores = session->score({ids->front()}, larder::Tokens(ids->begin() + 1, ids->end()));
+  check(scores && scores->size() == ids->size() - 1 && std::isfinite(scores->front()), "score");
+  session->cancel();
+  check(session->step(1).status() == LARDER_CANCELLED, "cancel");
+  check(session->step(1).ok(), "after cancel");
+  check(model->estimate().ok() && session->statistics().ok(), "numbers");
+  return 0;
+}
+
+#ifdef __cpp_exceptions
+void throw_and_catch(const char* path) {
+  try {
+    larder::Model::open("/nowhere").value();
+    check(false, "throws");
+  } catch (const larder::Exception& error) {
+    check(error.status() == LARDER_IO && error.error().cause == "io", "what it says");
+  }
+  auto model = larder::Model::open(path).value();
+  auto session = larder::Session::open(model).value();
+  auto messages = larder::Messages::make().value();
+  messages.add("user", "Hello!").value();
+  try {
+    (void)session.chat(messages, nullptr, [](int32_t, std::string_view) -> larder_flow {
+      throw std::runtime_error("from a callback");
+    });
+    check(false, "comes out");
+  } catch (const std::runtime_error& error) {
+    check(std::string(error.what()) == "from a callback", "the same");
+  }
+  check(session.chat(messages).ok(), "goes on");
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  if (const int failed = converse(argv[1])) return failed;
+#ifdef __cpp_exceptions
+  throw_and_catch(argv[1]);
+#endif
+  if (n_failed == 0) std::puts("ok");
+  return n_failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,100 @@
+"""The installed Python package, used as a program would. Arguments: the model's file."""
+
+import sys
+import threading
+import time
+
+import larder
+
+MODEL = sys.argv[1]
+MESSAGES = [{"role": "user", "content": "Tell me a story about a frog."}]
+
+
+def check_texts(model: larder.Model) -> None:
+    text = "Once upon a time \u00e9\u2603\U0001f438"
+    ids = model.tokenize(text)
+    assert model.detokenize(ids) == text, model.detokenize(ids)
+    assert model.n_vocab > 0 and model.n_layers > 0 and model.has_template
+    assert MESSAGES[0]["content"] in model.apply_template(MESSAGES)
+    assert len(model.prompt(MESSAGES)) > 5
+    memory = model.estimate(context_size=256)
+    assert memory.total >= memory.cache + memory.buffers > 0
+
+
+def check_answers(model: larder.Model) -> None:
+    with model.session(context_size=512) as session:
+        whole = session.chat(MESSAGES, temperature=0, max_tokens=40)
+        assert whole.text and whole.tokens and len(whole.logprobs) == len(whole.tokens)
+        stream = session.chat_stream(MESSAGES, temperature=0, max_tokens=40)
+        assert "".join(piece.text for piece in stream) == whole.text
+        assert stream.answer is not None and stream.answer.tokens == whole.tokens
+        assert stream.answer.n_reused > 0
+        # Left early, and of use afterwards.
+        with session.chat_stream(MESSAGES, temperature=0, ignore_end=True) as stream:
+            next(stream)
+        again = session.chat(MESSAGES, temperature=0, max_tokens=40)
+        assert again.text == whole.text
+        try:
+            session.chat(MESSAGES, lambda piece: 1 / 0)
+            raise AssertionError("nothing was raised")
+        except ZeroDivisionError:
+            pass
+        stopped = session.chat(MESSAGES, lambda piece: False)
+        assert stopped.reason == "stop"
+
+
+def check_saving(model: larder.Model) -> None:
+    ids = model.tokenize("Once upon a time there was", begin=True)
+    with model.session(context_size=64) as session, model.session(context_size=64) as other:
+        session.prefill(ids)
+        other.restore(session.save())
+        copy = session.copy()
+        assert other.tokens == session.tokens == copy.tokens == ids
+        score = session.score(ids[:3], ids[3:])
+        assert len(score.logprobs) == len(ids) - 3 and score.logprob < 0
+        assert copy.rewind(2) == 2
+        try:
+            import numpy
+        except ImportError:
+            print("skipped: no NumPy here")
+            return
+        session.continue_as(ids)
+        assert numpy.array_equal(session.logits, other.logits)
+        assert abs(float(numpy.exp(session.logprobs().astype("f8")).sum()) - 1) < 1e-4
+
+
+def check_errors(model: larder.Model) -> None:
+    for wrong, kind in ((lambda: larder.Model("/nowhere"), OSError),
+                        (lambda: larder.Model(__file__), larder.CorruptError),
+                        (lambda: model.session(context_size=-1), ValueError),
+                        (lambda: model.session(colour=1), TypeError),
+                        (lambda: model.session().step(-1), ValueError),
+                        (lambda: model.session().logits, ValueError),
+                        (lambda: model.session(ram_bytes=1), MemoryError)):
+        try:
+            wrong()
+        except kind as error:
+            assert str(error)
+        else:
+            raise AssertionError("no error")
+
+
+def check_cancel(model: larder.Model) -> None:
+    with model.session() as session:
+        def cancel_soon() -> None:
+            time.sleep(0.05)
+            session.cancel()
+
+        thread = threading.Thread(target=cancel_soon)
+        thread.start()
+        answer = session.chat(MESSAGES, ignore_end=True)
+        thread.join()
+        assert answer.reason in ("cancelled", "context_full"), answer.reason
+        assert session.statistics["n_tokens"] > 0
+
+
+assert larder.version().count(".") == 2 and larder.abi_version() == 1
+with larder.Model(MODEL) as opened:
+    for check in (check_texts, check_answers, check_saving, check_errors, check_cancel):
+        check(opened)
+print("ok")
