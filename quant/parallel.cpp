@@ -2,7 +2,10 @@
 
 #include <omp.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <new>
@@ -17,6 +20,18 @@ namespace {
 constexpr int kSpins = 2000;
 
 void pause() noexcept { __builtin_ia32_pause(); }
+
+int64_t now_ns(clockid_t clock) noexcept {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
+}
+
+// Of the calling thread.
+int64_t preemptions() noexcept {
+  rusage usage{};
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
 
 }  // namespace
 
@@ -33,6 +48,12 @@ struct TeamState {
   } counters[2];
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
+  // Of an adapting team: what its threads did in the region.
+  bool is_measured = false;
+  alignas(64) std::atomic<int64_t> useful_ns{0};
+  std::atomic<int64_t> n_preempted{0};
+
+  void run_measured(Team& team) noexcept;
 };
 
 void Team::barrier() noexcept {
@@ -44,11 +65,14 @@ void Team::barrier() noexcept {
     state_.generation.notify_all();
     return;
   }
-  for (int i = 0; i < kSpins; ++i) {
-    if (state_.generation.load(std::memory_order_acquire) != generation) return;
-    pause();
+  const int64_t start_ns = state_.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
+  bool is_open = false;
+  for (int i = 0; i < kSpins && !is_open; ++i) {
+    is_open = state_.generation.load(std::memory_order_acquire) != generation;
+    if (!is_open) pause();
   }
-  state_.generation.wait(generation, std::memory_order_acquire);
+  if (state_.is_measured) spun_ns_ += now_ns(CLOCK_MONOTONIC) - start_ns;
+  if (!is_open) state_.generation.wait(generation, std::memory_order_acquire);
 }
 
 // The barrier that ended the phase before guarantees that nobody uses the other counter any more,
@@ -62,33 +86,52 @@ int64_t Team::next_item() noexcept {
   return state_.counters[phase_ & 1].next.fetch_add(1, std::memory_order_relaxed);
 }
 
+// The clock of a thread stands still while the thread sleeps or waits for a processor.
+void TeamState::run_measured(Team& team) noexcept {
+  const int64_t start_ns = now_ns(CLOCK_THREAD_CPUTIME_ID), n_before = preemptions();
+  function(body, team);
+  useful_ns.fetch_add(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns - team.spun_ns_,
+                      std::memory_order_relaxed);
+  n_preempted.fetch_add(preemptions() - n_before, std::memory_order_relaxed);
+}
+
 namespace {
 
 // One thread's part of a region. Not inlined, because its caller is hidden from the sanitizer.
 [[gnu::noinline]] void take_part(TeamState& state, int thread, int n_threads) noexcept {
   state.entered.load(std::memory_order_acquire);
   Team team(state, thread, n_threads);
-  state.function(state.body, team);
+  if (state.is_measured)
+    state.run_measured(team);
+  else
+    state.function(state.body, team);
   state.left.fetch_add(1, std::memory_order_release);
 }
 
 // The compiler hands `state` to the threads through a struct that libgomp publishes; libgomp is not
-// instrumented, so ThreadSanitizer would report that struct.
-[[gnu::noinline, gnu::no_sanitize_thread]] void fork_and_join(TeamState& state,
-                                                              int n_threads) noexcept {
+// instrumented, so ThreadSanitizer would report that struct. `n_active` of the threads take part: a
+// region of fewer would end the others, and the system may refuse to start them again.
+[[gnu::noinline, gnu::no_sanitize_thread]] void fork_and_join(TeamState& state, int n_threads,
+                                                              int n_active) noexcept {
+  if (n_active == 1) n_threads = 1;  // which ends none
 #pragma omp parallel num_threads(n_threads)
   {
     // Libraries called from a team of one must not open a team of their own. This sets the number
     // for this thread of this region only.
     omp_set_num_threads(1);
     // OpenMP may deliver fewer threads than asked (nested or limited).
-    take_part(state, omp_get_thread_num(), omp_get_num_threads());
+    const int n_there = std::min(n_active, omp_get_num_threads());
+    if (omp_get_thread_num() < n_there) take_part(state, omp_get_thread_num(), n_there);
   }
 }
 
 }  // namespace
 
-Parallel::Parallel(int n_threads) : n_threads_(n_threads), state_(std::make_unique<TeamState>()) {
+Parallel::Parallel(int n_threads, TeamSizing sizing)
+    : n_threads_(n_threads),
+      sizing_(sizing),
+      size_(n_threads),
+      state_(std::make_unique<TeamState>()) {
   assert(n_threads >= 1);
 }
 
@@ -99,9 +142,18 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   state.function = function;
   state.body = body;
   state.counters[1].next.store(0, std::memory_order_relaxed);  // of phase 1, the first
+  state.is_measured = sizing_ == TeamSizing::adapting && n_threads_ > 1;
+  state.useful_ns.store(0, std::memory_order_relaxed);
+  state.n_preempted.store(0, std::memory_order_relaxed);
   state.entered.fetch_add(1, std::memory_order_release);
-  fork_and_join(state, n_threads_);
+  const int n_active = size_.next();
+  const int64_t start_ns = state.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
+  fork_and_join(state, n_threads_, n_active);
   state.left.load(std::memory_order_acquire);
+  if (!state.is_measured) return;
+  size_.learn({n_active, now_ns(CLOCK_MONOTONIC) - start_ns,
+               state.useful_ns.load(std::memory_order_relaxed),
+               state.n_preempted.load(std::memory_order_relaxed)});
 }
 
 bool can_start_threads(int n_threads) noexcept {

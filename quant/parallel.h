@@ -8,6 +8,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "quant/team_size.h"
+
 namespace larder::quant {
 
 struct TeamState;  // barrier and counters, shared by the threads of one region
@@ -39,22 +41,29 @@ class Team {
   }
 
  private:
+  friend struct TeamState;
   void begin_items() noexcept;
   int64_t next_item() noexcept;
   TeamState& state_;
   int thread_, n_threads_;
   uint32_t phase_ = 0;
+  int64_t spun_ns_ = 0;  // in barriers
 };
+
+// fixed: every region has all threads. adapting: fewer while other programs take their processors
+// (team_size.h).
+enum class TeamSizing : uint8_t { fixed, adapting };
 
 // A number of threads to run regions with. Not shareable between threads that run regions at the
 // same time: each session has its own.
 class Parallel {
  public:
-  explicit Parallel(int n_threads);  // REQUIRES: n_threads >= 1
+  // REQUIRES: n_threads >= 1
+  explicit Parallel(int n_threads, TeamSizing sizing = TeamSizing::fixed);
   ~Parallel();
-  int n_threads() const noexcept { return n_threads_; }
+  int n_threads() const noexcept { return n_threads_; }  // at most
 
-  // Runs body(team) on all threads and waits. body must not throw.
+  // Runs body(team) on the threads and waits. body must not throw.
   template <class F>
   void run(F&& body) noexcept {
     run_region([](void* f, Team& team) { (*static_cast<std::remove_reference_t<F>*>(f))(team); },
@@ -64,6 +73,8 @@ class Parallel {
  private:
   void run_region(void (*function)(void*, Team&), void* body) noexcept;
   int n_threads_;
+  TeamSizing sizing_;
+  TeamSize size_;
   std::unique_ptr<TeamState> state_;
 };
 

@@ -51,7 +51,7 @@ struct Forward::Impl {
         options(with),
         rope(model->config().rope,
              rope_factors(model->config(), model->weights(), max_positions(*model, options))),
-        parallel(with.n_threads) {
+        parallel(with.n_threads, quant::TeamSizing::adapting) {
     if (!options.experts) options.experts = make_mapped_expert_store(model->weights());
     if (!options.kernels) options.kernels = &quant::best_kernels();
   }
