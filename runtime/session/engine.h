@@ -20,7 +20,7 @@
 namespace larder::runtime {
 
 struct EngineOptions {
-  SessionOptions session;  // n_ctx: of the longest item and source; batch_size is not read
+  SessionOptions session = {};  // n_ctx: of the longest item and source; batch_size is not read
   // performance; no answer depends on these
   int32_t batch_size = 0;  // rows of a pass; 0: 512, and thousands where experts are paged, so that
                            // a pass reads each of them once for all its rows
