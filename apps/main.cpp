@@ -22,7 +22,7 @@ int understand_and_run(int argc, char** argv) {
       "`larder COMMAND --help` tells a command's options. Without -m, the bundled model.");
   Run run;
   for (const auto add : {add_chat, add_generate, add_tokenize, add_render, add_logits, add_inspect,
-                         add_experts, add_score, add_batch, add_bench}) {
+                         add_experts, add_score, add_perplexity, add_batch, add_bench}) {
     add(program, run);
   }
   try {

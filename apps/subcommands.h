@@ -15,6 +15,7 @@ void add_logits(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_experts(CLI::App& program, Run& run);
 void add_batch(CLI::App& program, Run& run);
+void add_perplexity(CLI::App& program, Run& run);
 void add_score(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
 
