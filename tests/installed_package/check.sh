@@ -62,18 +62,12 @@ if python3 -c 'import venv, ensurepip' 2>/dev/null; then
   # A copy: building leaves files beside the sources.
   cp -r "$source/apps/python" "$work/python"
   python3 -m venv --system-site-packages "$work/venv"
-  if "$work/venv/bin/python" -c 'import setuptools' 2>/dev/null; then
-    "$work/venv/bin/pip" install --quiet --no-index --no-build-isolation \
-      --disable-pip-version-check "$work/python"
-    said=$(cd "$work" && "$work/venv/bin/python" "$here/use_python.py" "$model")
-    case $said in
-      *ok) ;;
-      *) echo "FAILED: python said: $said"; exit 1 ;;
-    esac
-    echo "python: $said"
-  else
-    echo 'skipped: no setuptools for Python here'
-  fi
+  "$work/venv/bin/pip" install --quiet --no-index --disable-pip-version-check "$work/python"
+  said=$(cd "$work" && "$work/venv/bin/python" "$here/use_python.py" "$model")
+  case $said in
+    *ok) echo "python: $said" ;;
+    *) echo "FAILED: python said: $said"; exit 1 ;;
+  esac
 else
   echo 'skipped: no python3-venv here'
 fi
