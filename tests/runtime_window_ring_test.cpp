@@ -148,11 +148,13 @@ TEST_CASE("window ring: a pass that fails leaves what it held") {
   bench.go_to(*bench.new_state(SequenceState::kAnyPass), 3000, 100, expected);
   const auto ring = bench.new_state(50);
   bench.go_to(*ring, 2900, 50, seen);
+  CHECK(ring->n_left_by_truncate(800) == 800);
   for (int i = 0; i < 3; ++i) {
     Canceller canceller;
     CHECK(bench.run(*ring, 50, &canceller, &canceller.cancel).cause() == Cause::cancelled);
     CHECK(ring->n_positions() == 2900);
   }
+  CHECK(ring->n_left_by_truncate(800) == 0);  // it took the place of what that sees
   bench.go_to(*ring, 3000, 50, seen);
   CHECK(seen == expected);
 }
