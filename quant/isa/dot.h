@@ -59,9 +59,23 @@ template <class Bytes>
 struct BytePair {
   Bytes first, second;
 
-  // 16 bytes each: the low nibbles, then the high ones.
-  [[gnu::always_inline]] static BytePair load_nibbles(const uint8_t* p) {
-    return {Bytes::load_nibbles(p), Bytes::load_nibbles(p + 16)};
+  [[gnu::always_inline]] static BytePair broadcast(uint8_t x) {
+    return {Bytes::broadcast(x), Bytes::broadcast(x)};
+  }
+  [[gnu::always_inline]] static BytePair load(const uint8_t* p, const uint8_t* q) {
+    return {Bytes::load(p), Bytes::load(q)};
+  }
+  // Of 16 bytes each the low nibbles, then the high ones.
+  [[gnu::always_inline]] static BytePair load_nibbles(const uint8_t* p, const uint8_t* q) {
+    return {Bytes::load_nibbles(p), Bytes::load_nibbles(q)};
+  }
+  // 32 bits each: `value` where they are set.
+  [[gnu::always_inline]] static BytePair spread_bits(const uint8_t* p, const uint8_t* q,
+                                                     uint8_t value) {
+    return {Bytes::spread_bits(p, value), Bytes::spread_bits(q, value)};
+  }
+  [[gnu::always_inline]] friend BytePair operator^(BytePair a, BytePair b) {
+    return {a.first ^ b.first, a.second ^ b.second};
   }
   [[gnu::always_inline]] friend BytePair operator|(BytePair a, BytePair b) {
     return {a.first | b.first, a.second | b.second};
@@ -138,7 +152,8 @@ template <class Isa, class Dot, int i>
   } else if constexpr (requires { Dot::low_bits(i); }) {
     return Isa::template pair_of_bits<Dot::low_bits(j), Dot::low_bits(j + 1)>(block);
   } else {
-    return look_up(Dot::kTable, Isa::Pair::load_nibbles(block + Dot::kNibbles + 32 * i));
+    const uint8_t* const nibbles = block + Dot::kNibbles + 32 * i;
+    return look_up(Dot::kTable, Isa::Pair::load_nibbles(nibbles, nibbles + 16));
   }
 }
 // The same, by 32s.
@@ -148,16 +163,16 @@ template <BitField first, BitField second, class Bytes>
   return {bits_of<first>(chunks), bits_of<second>(chunks)};
 }
 
-// The quants of a block of 32 that are not bit fields.
+// The quants of two blocks of 32.
 template <class Isa, class Dot>
-[[gnu::always_inline]] inline typename Isa::Bytes unpack_32(const uint8_t* block) {
-  using Bytes = typename Isa::Bytes;
+[[gnu::always_inline]] inline typename Isa::Pair unpack_pair(const uint8_t* p, const uint8_t* q) {
+  using Pair = typename Isa::Pair;
   if constexpr (requires { Dot::kBytes; }) {
-    return Bytes::load(block + Dot::kBytes) ^ Bytes::broadcast(0x80);
+    return Pair::load(p + Dot::kBytes, q + Dot::kBytes) ^ Pair::broadcast(0x80);
   } else {
-    Bytes quants = Bytes::load_nibbles(block + Dot::kNibbles);
+    Pair quants = Pair::load_nibbles(p + Dot::kNibbles, q + Dot::kNibbles);
     if constexpr (requires { Dot::kFifthBits; }) {
-      quants = quants | Bytes::spread_bits(block + Dot::kFifthBits, 16);
+      quants = quants | Pair::spread_bits(p + Dot::kFifthBits, q + Dot::kFifthBits, 16);
     }
     if constexpr (requires { Dot::kTable; }) quants = look_up(Dot::kTable, quants);
     return quants;

@@ -81,8 +81,15 @@ struct Avx2Int8 : Avx2 {
   }
 
   template <int max_quant>
-  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
-    return dot_scaled<max_quant>(sum, quants, a, Words::broadcast(1));
+  [[gnu::always_inline]] static Sums dot(Bytes quants, const int8_t* a) {
+    return dot_scaled<max_quant>(Sums::zero(), quants, a, Words::broadcast(1));
+  }
+  struct PairSums {
+    Sums first, second;
+  };
+  template <int max_quant>
+  [[gnu::always_inline]] static PairSums dot_pair(Pair quants, const int8_t* a, const int8_t* b) {
+    return {dot<max_quant>(quants.first, a), dot<max_quant>(quants.second, b)};
   }
   template <int group, int i>
   [[gnu::always_inline]] static Words spread(Words scales) {
@@ -118,6 +125,17 @@ struct Avx2Int8 : Avx2 {
   }
   [[gnu::always_inline]] static Ints reduce_rows(const Sums* rows) {
     return {reduce_8_rows(rows), reduce_8_rows(rows + 8)};
+  }
+  struct Reduced {
+    Ints first, second;
+  };
+  [[gnu::always_inline]] static Reduced reduce_pairs(const PairSums* rows) {
+    Sums first[16], second[16];
+    for (int r = 0; r < 16; ++r) {
+      first[r] = rows[r].first;
+      second[r] = rows[r].second;
+    }
+    return {reduce_rows(first), reduce_rows(second)};
   }
   [[gnu::always_inline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     const auto at = [=](int r) {

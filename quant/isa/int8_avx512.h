@@ -57,12 +57,25 @@ struct Pair {
   [[gnu::always_inline]] static Pair broadcast(uint8_t x) {
     return {_mm512_set1_epi8(static_cast<char>(x))};
   }
-  [[gnu::always_inline]] static Pair load_nibbles(const uint8_t* p) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    const __m512i twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3),
-                                                   _mm512_castsi256_si512(bytes));
+  [[gnu::always_inline]] static Pair load(const uint8_t* p, const uint8_t* q) {
+    return {join(Bytes::load(p).lanes, Bytes::load(q).lanes)};
+  }
+  [[gnu::always_inline]] static Pair load_nibbles(const uint8_t* p, const uint8_t* q) {
+    const auto twice = [](const uint8_t* from) __attribute__((always_inline)) {
+      return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    };
     const __m512i shifts = _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4);
-    return Pair{_mm512_srlv_epi64(twice, shifts)} & broadcast(15);
+    return Pair{_mm512_srlv_epi64(join(twice(p), twice(q)), shifts)} & broadcast(15);
+  }
+  [[gnu::always_inline]] static Pair spread_bits(const uint8_t* p, const uint8_t* q,
+                                                 uint8_t value) {
+    uint32_t low, high;
+    __builtin_memcpy(&low, p, 4);
+    __builtin_memcpy(&high, q, 4);
+    return {_mm512_maskz_mov_epi8(uint64_t{high} << 32 | low, broadcast(value).lanes)};
+  }
+  [[gnu::always_inline]] friend Pair operator^(Pair a, Pair b) {
+    return {_mm512_xor_si512(a.lanes, b.lanes)};
   }
   [[gnu::always_inline]] friend Pair operator&(Pair a, Pair b) {
     return {_mm512_and_si512(a.lanes, b.lanes)};
@@ -89,10 +102,6 @@ struct Avx512VnniInt8 : Avx512Vnni {
     return offset;
   }
 
-  template <int max_quant>
-  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
-    return {_mm256_dpbusd_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
-  }
   struct WideSums {
     __m512i lanes;
     [[gnu::always_inline]] static WideSums zero() { return {_mm512_setzero_si512()}; }
@@ -140,6 +149,31 @@ struct Avx512VnniInt8 : Avx512Vnni {
       bytes = _mm512_rorv_epi64(bytes, halves(low & 63, high & 63));
     }
     return Pair{bytes} & Pair::broadcast(static_cast<uint8_t>(first.mask << first.to));
+  }
+  struct PairSums {
+    __m512i lanes;
+  };
+  template <int max_quant>
+  [[gnu::always_inline]] static PairSums dot_pair(Pair quants, const int8_t* a, const int8_t* b) {
+    const __m512i x = join(Bytes::load(a).lanes, Bytes::load(b).lanes);
+    return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), quants.lanes, x)};
+  }
+  struct Reduced {
+    Ints first, second;
+  };
+  [[gnu::always_inline]] static Reduced reduce_pairs(const PairSums* rows) {
+    // Quarters of 4 rows: two that make the first's totals, two that make the second's.
+    const auto four = [=](int r) __attribute__((always_inline)) {
+      return add_neighbours(add_neighbours(rows[r].lanes, rows[r + 2].lanes),
+                            add_neighbours(rows[r + 1].lanes, rows[r + 3].lanes));
+    };
+    // Of 8 rows: first, second of 4, then of the other 4.
+    const auto eight = [=](int r) __attribute__((always_inline)) {
+      const __m512i a = four(r), b = four(r + 4);
+      return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+    };
+    const __m512i low = eight(0), high = eight(8);
+    return {{_mm512_shuffle_i32x4(low, high, 0x88)}, {_mm512_shuffle_i32x4(low, high, 0xdd)}};
   }
   [[gnu::always_inline]] static Sums dot_words(Sums sum, Words a, Words b) {
     return {_mm256_dpwssd_epi32(sum.lanes, a.lanes, b.lanes)};

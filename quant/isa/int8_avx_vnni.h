@@ -15,8 +15,12 @@ struct AvxVnniInt8 : avx2::Avx2Int8 {
   }
 
   template <int max_quant>
-  [[gnu::always_inline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
-    return {_mm256_dpbusd_avx_epi32(sum.lanes, quants.lanes, Bytes::load(a).lanes)};
+  [[gnu::always_inline]] static Sums dot(Bytes quants, const int8_t* a) {
+    return {_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), quants.lanes, Bytes::load(a).lanes)};
+  }
+  template <int max_quant>
+  [[gnu::always_inline]] static PairSums dot_pair(Pair quants, const int8_t* a, const int8_t* b) {
+    return {dot<max_quant>(quants.first, a), dot<max_quant>(quants.second, b)};
   }
   template <int max_quant, int group, int i>
   [[gnu::always_inline]] static WideSums dot_scaled_64(WideSums sum, Pair quants, const int8_t* a,

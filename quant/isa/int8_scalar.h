@@ -147,11 +147,18 @@ struct ScalarInt8 : Scalar {
     return offset;
   }
 
-  // sum + quants . a over 32.
+  struct PairSums {
+    Sums first, second;
+  };
+  // The first 32 quants . a, the second . b
   template <int max_quant>
-  [[gnu::noinline]] static Sums dot(Sums sum, Bytes quants, const int8_t* a) {
-    for (int i = 0; i < 32; ++i) sum.total += quants.lane[i] * a[i];
-    return sum;
+  [[gnu::noinline]] static PairSums dot_pair(Pair quants, const int8_t* a, const int8_t* b) {
+    PairSums sums{};
+    for (int i = 0; i < 32; ++i) {
+      sums.first.total += quants.first.lane[i] * a[i];
+      sums.second.total += quants.second.lane[i] * b[i];
+    }
+    return sums;
   }
   // The scales of quants 32 i to 32 i + 31, ready for dot_scaled, out of 8 or 16 of them.
   template <int group, int i>
@@ -183,6 +190,13 @@ struct ScalarInt8 : Scalar {
   // Lane r is the total of rows[r].
   [[gnu::noinline]] static Ints reduce_rows(const Sums* rows) {
     return Ints::make([=](int r) { return rows[r].total; });
+  }
+  struct Reduced {
+    Ints first, second;
+  };
+  [[gnu::noinline]] static Reduced reduce_pairs(const PairSums* rows) {
+    return {Ints::make([=](int r) { return rows[r].first.total; }),
+            Ints::make([=](int r) { return rows[r].second.total; })};
   }
   // Lane r is the float16 at `offset` bytes from rows[r].
   [[gnu::noinline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {

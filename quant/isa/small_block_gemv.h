@@ -1,7 +1,8 @@
-// Matrix times few vectors, from blocks of 32: 16 rows at a time, block after block. Row after row,
-// as gemv.h has it, the lanes of so many sums would come and go through memory that the stream of
-// weights is slower for it. Streams the weights once for every kTokens tokens; while it works on a
-// tile of rows it prefetches the next, in the order of the file.
+// Matrix times few vectors, from blocks of 32: 16 rows at a time, two blocks of each at once, so
+// that an instruction set of 64 bytes has enough to do. Row after row, as gemv.h has it, the lanes
+// of so many sums would come and go through memory that the stream of weights is slower for it.
+// Streams the weights once for every kTokens tokens; while it works on a tile of rows it prefetches
+// the next, in the order of the file.
 #pragma once
 
 #include "quant/isa/read_ahead.h"
@@ -27,7 +28,7 @@ class SmallBlockGemv {
  private:
   using Floats = typename Isa::Floats;
   using Ints = typename Isa::Ints;
-  using Sums = typename Isa::Sums;
+  using PairSums = typename Isa::PairSums;
   using Block = typename Dot::Block;
   using Activation = typename Dot::Activation;
   static constexpr int kOffset = Isa::template offset_left<Dot::kMaxQuant>(Dot::kOffset);
@@ -52,38 +53,58 @@ class SmallBlockGemv {
 
   template <int32_t n_tokens>
   static void tokens(const Job& job) {
-    Sums sums[n_tokens][kPanelRows] = {};
+    PairSums sums[n_tokens][kPanelRows] = {};
     Floats acc[n_tokens];
     for (Floats& a : acc) a = Floats::zero();
-    for (int32_t b = 0; b < job.n_blocks; ++b) {
-      const Activation* x[n_tokens];
-      for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + b;
-      const size_t at = static_cast<size_t>(b) * sizeof(Block);
-      const uint8_t* const ahead = job.next_tile + at * kPanelRows;
-      for (int32_t r = 0; r < job.tile.n_rows; ++r) {
-        const uint8_t* const block = job.tile.rows[r] + at;
-        prefetch<Isa>(ahead + static_cast<size_t>(r) * sizeof(Block), sizeof(Block));
-        const auto quants = unpack_32<Isa, Dot>(block);
-        for (int32_t t = 0; t < n_tokens; ++t) {
-          sums[t][r] = Isa::template dot<Dot::kMaxQuant>(Sums::zero(), quants, x[t]->q);
-        }
-      }
-      end_block<n_tokens>(job.tile.rows, at, x, sums, acc);
-    }
+    int32_t b = 0;
+    for (; b + 2 <= job.n_blocks; b += 2) add_blocks<n_tokens, 1>(job, b, sums, acc);
+    if (b < job.n_blocks) add_blocks<n_tokens, 0>(job, b, sums, acc);
     for (int32_t t = 0; t < n_tokens; ++t) {
       acc[t].store_partial(job.out + static_cast<size_t>(t) * job.out_stride, job.tile.n_rows);
     }
   }
 
+  // Blocks b and b + second; `sums` is the place for their sums.
+  template <int32_t n_tokens, int second>
+  [[gnu::always_inline]] static void add_blocks(const Job& job, int32_t b,
+                                                PairSums (*sums)[kPanelRows], Floats* acc) {
+    const Activation *x[n_tokens], *y[n_tokens];
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      x[t] = static_cast<const Activation*>(job.x[t]) + b;
+      y[t] = x[t] + second;
+    }
+    const size_t at = static_cast<size_t>(b) * sizeof(Block);
+    const uint8_t* const ahead = job.next_tile + at * kPanelRows;
+    for (int32_t r = 0; r < job.tile.n_rows; ++r) {
+      const uint8_t* const block = job.tile.rows[r] + at;
+      constexpr size_t kBytes = (1 + second) * sizeof(Block);
+      prefetch<Isa>(ahead + static_cast<size_t>(r) * kBytes, kBytes);
+      const auto quants = unpack_pair<Isa, Dot>(block, block + second * sizeof(Block));
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        sums[t][r] = Isa::template dot_pair<Dot::kMaxQuant>(quants, x[t]->q, y[t]->q);
+      }
+    }
+    Ints dots[2][n_tokens];
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      const auto both = Isa::reduce_pairs(sums[t]);
+      dots[0][t] = both.first;
+      dots[1][t] = both.second;
+    }
+    end_block<n_tokens>(job.tile.rows, at, x, dots[0], acc);
+    if constexpr (second != 0) {
+      end_block<n_tokens>(job.tile.rows, at + sizeof(Block), y, dots[1], acc);
+    }
+  }
+
   template <int32_t n_tokens>
   [[gnu::always_inline]] static void end_block(const uint8_t* const* rows, size_t at,
-                                               const Activation* const* x,
-                                               const Sums (*sums)[kPanelRows], Floats* acc) {
+                                               const Activation* const* x, const Ints* dots,
+                                               Floats* acc) {
     const Floats scales = gather_scales<Isa, Dot>(rows, at);
     for (int32_t t = 0; t < n_tokens; ++t) {
-      Ints dots = Isa::reduce_rows(sums[t]);
-      if constexpr (kOffset != 0) dots = dots - Ints::broadcast(kOffset * x[t]->sum);
-      acc[t] = fma(scales * Floats::broadcast(x[t]->scale), to_float(dots), acc[t]);
+      Ints exact = dots[t];
+      if constexpr (kOffset != 0) exact = exact - Ints::broadcast(kOffset * x[t]->sum);
+      acc[t] = fma(scales * Floats::broadcast(x[t]->scale), to_float(exact), acc[t]);
     }
     if constexpr (Dot::kHasMins) {
       const Floats mins = gather_negative_mins<Isa, Dot>(rows, at);
