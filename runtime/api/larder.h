@@ -107,10 +107,9 @@ enum {
   LARDER_OPTION_PRESENCE_PENALTY = 65,
   LARDER_OPTION_FREQUENCY_PENALTY = 66,
   // Texts:
-  LARDER_OPTION_STOP = 80,  // each set adds one; the text is cut before the first of them
-  LARDER_OPTION_THINKING =
-      81,                      // "on", "off" or a level that the template knows; empty: as it likes
-  LARDER_OPTION_TEMPLATE = 82  // a chat template (Jinja) instead of the model's own
+  LARDER_OPTION_STOP = 80,      // each set adds one; the text is cut before the first of them
+  LARDER_OPTION_THINKING = 81,  // "on", "off" or a level the template knows; empty: as it likes
+  LARDER_OPTION_TEMPLATE = 82   // a chat template (Jinja) instead of the model's own
 };
 
 typedef int32_t larder_flow;  // what callbacks answer; other values mean LARDER_CANCEL
