@@ -166,11 +166,12 @@ class JournaledRecords : public JobRecords {
 
   Status finish(JobReport& report) override {
     if (Status s = keep(); !s.ok()) return s;
-    Result<RecordFiles> files = open_files(options_);
-    if (!files) return files.status();
-    const Status s = options_.is_as_completed ? assemble_as_completed(*files, report)
-                                              : assemble_in_order(*files, report);
-    return s.ok() ? files->finish() : s;
+    const Status s = assemble(report);
+    if (s.ok()) return s;
+    const ErrorDetail& detail = s.detail();
+    return Status(s.cause(), detail.message + "; all results are kept in " + journal_.path() +
+                                 ": mend this and run the same command again")
+        .with_file(detail.file);
   }
   Status forget() override { return journal_.remove(); }
   const Journal* journal() const noexcept override { return &journal_; }
@@ -178,7 +179,15 @@ class JournaledRecords : public JobRecords {
   bool has_lost_reader() const noexcept override { return false; }
 
  private:
-  Status assemble(const StoredEntry& stored, RecordFiles& files, JobReport& report) {
+  Status assemble(JobReport& report) {
+    Result<RecordFiles> files = open_files(options_);
+    if (!files) return files.status();
+    const Status s = options_.is_as_completed ? assemble_as_completed(*files, report)
+                                              : assemble_in_order(*files, report);
+    return s.ok() ? files->finish() : s;
+  }
+
+  Status add_stored(const StoredEntry& stored, RecordFiles& files, JobReport& report) {
     if (Status s = journal_.read_text(stored, text_); !s.ok()) return s;
     report.add(stored.entry, text_);
     files.add(stored.entry.has_failed != 0, text_);
@@ -191,7 +200,7 @@ class JournaledRecords : public JobRecords {
       const auto stored = entries.take_next(line);
       if (!stored) return stored.status();
       if (!*stored) return {};
-      if (Status s = assemble(**stored, files, report); !s.ok()) return s;
+      if (Status s = add_stored(**stored, files, report); !s.ok()) return s;
     }
   }
 
@@ -202,7 +211,7 @@ class JournaledRecords : public JobRecords {
       if (!stored) return stored.status();
       if (!*stored) return {};
       if (!seen.insert((*stored)->entry.line)) continue;
-      if (Status s = assemble(**stored, files, report); !s.ok()) return s;
+      if (Status s = add_stored(**stored, files, report); !s.ok()) return s;
     }
   }
 

@@ -55,7 +55,8 @@ class LineJob {
   Status take(InputLine& line);
   Status take_new(InputLine& line, Result<DataValue> value, const DataValue& id,
                   const Digest& id_digest, bool is_new_id);
-  Result<bool> is_done_already(const InputLine& line);
+  Result<std::optional<JournalEntry>> earlier_entry(const InputLine& line);
+  Result<bool> is_new(const Digest& id);
   DataValue id_of(const DataValue& value) const;
   void record(FinishedLine finished, const UnderWay& origin);
   Status step();
@@ -183,10 +184,10 @@ DataValue LineJob::id_of(const DataValue& value) const {
   return {};
 }
 
-Result<bool> LineJob::is_done_already(const InputLine& line) {
-  const auto earlier = records_->find(line.number);
-  if (!earlier) return earlier.status();
-  if (!*earlier) return false;
+// What an earlier run made of the line.
+Result<std::optional<JournalEntry>> LineJob::earlier_entry(const InputLine& line) {
+  auto earlier = records_->find(line.number);
+  if (!earlier || !*earlier) return earlier;
   if ((*earlier)->line_digest != line.digest) {
     return Status(Cause::invalid_argument,
                   "line " + std::to_string(line.number) +
@@ -197,31 +198,35 @@ Result<bool> LineJob::is_done_already(const InputLine& line) {
   ++n_resumed_;
   ++n_done_;
   n_failed_ += (*earlier)->has_failed != 0 ? 1 : 0;
-  return true;
+  return earlier;
+}
+
+// A line without an id is like no other.
+Result<bool> LineJob::is_new(const Digest& id) {
+  return id == Digest{} ? Result<bool>(true) : ids_->insert(id);
 }
 
 // Lines of other shards are read for their ids: which of two lines with one id counts is the same
 // however the input is cut.
 Status LineJob::take(InputLine& line) {
   const bool is_ours = options_.shard.has(line.number);
-  const Result<bool> is_done = is_ours ? is_done_already(line) : Result<bool>(false);
-  if (!is_done) return is_done.status();
+  if (is_ours) {
+    const auto earlier = earlier_entry(line);
+    if (!earlier) return earlier.status();
+    if (*earlier) return is_new((*earlier)->id_digest).status();
+  }
   Result<DataValue> value =
       line.is_too_long ? Result<DataValue>(
                              Status(Cause::limit, "the line is longer than " +
                                                       std::to_string(kMaxLineBytes >> 20) + " MiB"))
                        : parse_json(line.text);
   const DataValue id = value ? id_of(*value) : DataValue();
-  Digest id_digest{};
-  bool is_new_id = true;
-  if (id.kind != DataValue::Kind::null) {
-    id_digest = digest_of(to_json(id));
-    const Result<bool> inserted = ids_->insert(id_digest);
-    if (!inserted) return inserted.status();
-    is_new_id = *inserted;
-  }
-  if (!is_ours || *is_done) return {};
-  return take_new(line, std::move(value), id, id_digest, is_new_id);
+  const bool has_id = id.kind != DataValue::Kind::null;
+  const Digest id_digest = has_id ? digest_of(to_json(id)) : Digest{};
+  const Result<bool> is_new_id = is_new(id_digest);
+  if (!is_new_id) return is_new_id.status();
+  if (!is_ours) return {};
+  return take_new(line, std::move(value), id, id_digest, *is_new_id);
 }
 
 Status LineJob::take_new(InputLine& line, Result<DataValue> value, const DataValue& id,
