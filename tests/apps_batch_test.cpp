@@ -308,9 +308,10 @@ TEST_CASE("batch: killed at any moment it goes on, and gives the bytes of an und
     const Batch batch(lines);
     std::vector<std::string> command = batch.arguments({"--parallel", "8"});
     command.insert(command.begin(), LARDER_PROGRAM);
-    for (;;) {
+    for (unsigned tries = 0;; ++tries) {
       const bool was_there = fs::exists(batch.output + ".journal");
-      const int code = run_for(command, SIGKILL, 30'000 + static_cast<int>(random() % 250'000),
+      const int code = run_for(command, SIGKILL,
+                               30'000 + static_cast<int>(random() % (250'000 + 10'000 * tries)),
                                {{"XDG_CACHE_HOME", "/dev/null/none"}});
       if (code != -SIGKILL) {
         CHECK(code == 5);

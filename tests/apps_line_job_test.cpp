@@ -118,10 +118,11 @@ TEST_CASE("job: killed at any moment it goes on, and gives the bytes of an undis
   int n_kills = 0, n_jobs = 0, n_resumed = 0;
   while (n_kills < LARDER_JOB_KILLS) {
     const Job job(lines);
-    for (;;) {
-      // 1,500 lines in steps of 3 and 150 us take about 0.1 s; the end is hit as well.
-      const int code =
-          run_for(job.command({"--step-us", "150"}), SIGKILL, static_cast<int>(random() % 60'000));
+    for (unsigned tries = 0;; ++tries) {
+      // 1,500 lines in steps of 3 and 150 us take about 0.1 s; the end is hit as well. A slower
+      // program gets more time by and by.
+      const int code = run_for(job.command({"--step-us", "150"}), SIGKILL,
+                               static_cast<int>(random() % (60'000 + 5'000 * tries)));
       if (code != -SIGKILL) {
         CHECK(code == 5);
         break;
@@ -144,8 +145,10 @@ TEST_CASE("job: killed often, results as completed are still each there once") {
   const std::string lines = input_lines(800);
   const std::vector<std::string> expected = sorted_lines(expected_output(lines));
   const Job job(lines);
-  while (run_for(job.command({"--step-us", "150", "--as-completed"}), SIGKILL,
-                 static_cast<int>(random() % 40'000)) == -SIGKILL) {
+  for (unsigned tries = 0;
+       run_for(job.command({"--step-us", "150", "--as-completed"}), SIGKILL,
+               static_cast<int>(random() % (40'000 + 5'000 * tries))) == -SIGKILL;
+       ++tries) {
   }
   const std::string out = content(job.output);
   CHECK(sorted_lines(out) == expected);
