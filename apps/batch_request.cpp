@@ -8,6 +8,7 @@
 
 #include "apps/digest.h"
 #include "apps/json.h"
+#include "apps/request_body.h"
 #include "runtime/session/prompt.h"
 #include "runtime/session/thinking_style.h"
 
@@ -21,106 +22,13 @@ using formats::TokenId;
 // token, most choices and stops.
 constexpr int32_t kCompletionTokens = 16, kMaxTop = 20, kMaxChoices = 128, kMaxStops = 16;
 
-Status bad_field(Cause cause, std::string message, std::string_view field) {
-  return Status(cause, std::move(message), "field " + std::string(field));
-}
-
-bool is_absent(const DataValue* value) {
-  return value == nullptr || value->kind == DataValue::Kind::null;
-}
-
-// Fields that change nothing that comes out.
-constexpr std::string_view kIgnored[] = {"user",
-                                         "metadata",
-                                         "store",
-                                         "service_tier",
-                                         "stream_options",
-                                         "parallel_tool_calls",
-                                         "prompt_cache_key",
-                                         "safety_identifier"};
-
-// Reads the members of a request's body, each once, and knows which nobody has read.
-class Body {
- public:
-  explicit Body(const DataValue& body) : body_(body) {}
-
-  const DataValue* find(std::string_view name) {
-    read_.push_back(name);
-    return body_.find(name);
-  }
-
-  // Leaves `value` where the field is absent or null.
-  Status number(std::string_view name, float& value) {
-    const DataValue* const found = find(name);
-    if (is_absent(found)) return {};
-    if (found->kind == DataValue::Kind::integer) {
-      value = static_cast<float>(found->integer);
-    } else if (found->kind == DataValue::Kind::real) {
-      value = static_cast<float>(found->real);
-    } else {
-      return bad_field(Cause::value_type, "must be a number", name);
-    }
-    return {};
-  }
-
-  Status integer(std::string_view name, int64_t least, int64_t most, int32_t& value) {
-    const DataValue* const found = find(name);
-    if (is_absent(found)) return {};
-    if (found->kind != DataValue::Kind::integer) {
-      return bad_field(Cause::value_type, "must be a whole number", name);
-    }
-    if (found->integer < least || found->integer > most) {
-      return bad_field(Cause::invalid_argument,
-                       "must be from " + std::to_string(least) + " to " + std::to_string(most),
-                       name);
-    }
-    value = static_cast<int32_t>(found->integer);
-    return {};
-  }
-
-  Status boolean(std::string_view name, bool& value) {
-    const DataValue* const found = find(name);
-    if (is_absent(found)) return {};
-    if (found->kind != DataValue::Kind::boolean) {
-      return bad_field(Cause::value_type, "must be true or false", name);
-    }
-    value = found->boolean;
-    return {};
-  }
-
-  Status text(std::string_view name, std::string& value) {
-    const DataValue* const found = find(name);
-    if (is_absent(found)) return {};
-    if (found->kind != DataValue::Kind::string) {
-      return bad_field(Cause::value_type, "must be a string", name);
-    }
-    value = found->string;
-    return {};
-  }
-
-  Status nothing_unread() const {
-    for (const auto& [name, value] : body_.dict) {
-      const auto is_name = [&name = name](std::string_view known) { return known == name; };
-      if (std::none_of(read_.begin(), read_.end(), is_name) &&
-          std::none_of(std::begin(kIgnored), std::end(kIgnored), is_name)) {
-        return bad_field(Cause::unsupported, "is not known", name);
-      }
-    }
-    return {};
-  }
-
- private:
-  const DataValue& body_;
-  std::vector<std::string_view> read_;
-};
-
 uint64_t first_bytes(const Digest& digest) noexcept {
   uint64_t value;
   std::memcpy(&value, digest.data(), sizeof value);
   return value;
 }
 
-Status read_stop(Body& body, std::vector<std::string>& stop) {
+Status read_stop(RequestBody& body, std::vector<std::string>& stop) {
   const DataValue* const found = body.find("stop");
   if (is_absent(found)) return {};
   std::vector<std::string> texts;
@@ -138,7 +46,7 @@ Status read_stop(Body& body, std::vector<std::string>& stop) {
   return {};
 }
 
-Status read_sampling(Body& body, const BatchDefaults& defaults, BatchRequest& request) {
+Status read_sampling(RequestBody& body, const BatchDefaults& defaults, BatchRequest& request) {
   runtime::SamplerOptions& sampler = request.sampler;
   sampler = defaults.sampler;
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
@@ -166,7 +74,7 @@ Status read_sampling(Body& body, const BatchDefaults& defaults, BatchRequest& re
   return runtime::check(sampler);
 }
 
-Status read_length(Body& body, const BatchDefaults& defaults, BatchRequest& request) {
+Status read_length(RequestBody& body, const BatchDefaults& defaults, BatchRequest& request) {
   runtime::GenerationOptions& generation = request.generation;
   generation = defaults.generation;
   const bool is_chat = request.url == BatchUrl::chat_completions;
@@ -182,7 +90,7 @@ Status read_length(Body& body, const BatchDefaults& defaults, BatchRequest& requ
   return read_stop(body, generation.stop);
 }
 
-Status read_logprobs(Body& body, BatchRequest& request) {
+Status read_logprobs(RequestBody& body, BatchRequest& request) {
   if (request.url == BatchUrl::completions) {
     int32_t n = -1;
     if (Status s = body.integer("logprobs", 0, kMaxTop, n); !s.ok()) return s;
@@ -197,7 +105,7 @@ Status read_logprobs(Body& body, BatchRequest& request) {
 }
 
 // What is understood and cannot be had, unless it asks for nothing.
-Status refuse_others(Body& body) {
+Status refuse_others(RequestBody& body) {
   bool streams = false, echoes = false;
   if (Status s = body.boolean("stream", streams); !s.ok()) return s;
   if (Status s = body.boolean("echo", echoes); !s.ok()) return s;
@@ -242,7 +150,7 @@ Status join_parts(DataValue& content) {
   return {};
 }
 
-Result<DataValue> read_messages(Body& body, std::string_view thinking_field) {
+Result<DataValue> read_messages(RequestBody& body, std::string_view thinking_field) {
   const DataValue* const found = body.find("messages");
   if (is_absent(found)) return bad_field(Cause::missing, "is needed", "messages");
   if (found->kind != DataValue::Kind::list || found->list.empty()) {
@@ -267,7 +175,7 @@ Result<DataValue> read_messages(Body& body, std::string_view thinking_field) {
   return messages;
 }
 
-Status read_tools(Body& body, DataValue& variables) {
+Status read_tools(RequestBody& body, DataValue& variables) {
   const DataValue* const choice = body.find("tool_choice");
   if (!is_absent(choice) && choice->string != "auto" && choice->string != "none") {
     return bad_field(Cause::unsupported, "only \"auto\" and \"none\" are supported", "tool_choice");
@@ -282,7 +190,7 @@ Status read_tools(Body& body, DataValue& variables) {
   return {};
 }
 
-Status read_chat(Body& body, const BatchDefaults& defaults, BatchRequest& request) {
+Status read_chat(RequestBody& body, const BatchDefaults& defaults, BatchRequest& request) {
   if (defaults.chat_template == nullptr) {
     return Status(Cause::unsupported,
                   "the model has no chat template; give one with --template FILE, or use "
@@ -349,7 +257,7 @@ Status read_prompt_value(const DataValue& value, const BatchDefaults& defaults, 
   return {};
 }
 
-Status read_completion(Body& body, const BatchDefaults& defaults, BatchRequest& request) {
+Status read_completion(RequestBody& body, const BatchDefaults& defaults, BatchRequest& request) {
   const DataValue* const prompt = body.find("prompt");
   if (is_absent(prompt)) return bad_field(Cause::missing, "is needed", "prompt");
   if (Status s = read_prompt_value(*prompt, defaults, false, request); !s.ok()) return s;
@@ -398,7 +306,7 @@ Result<BatchRequest> read_batch_request(const DataValue& line, const BatchDefaul
   if (fields == nullptr || fields->kind != DataValue::Kind::dict) {
     return bad_field(Cause::missing, "an object is needed", "body");
   }
-  Body body(*fields);
+  RequestBody body(*fields);
   if (Status s = body.text("model", request->model); !s.ok()) return s;
   if (Status s = read_sampling(body, defaults, *request); !s.ok()) return s;
   if (Status s = read_length(body, defaults, *request); !s.ok()) return s;
