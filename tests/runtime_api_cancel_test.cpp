@@ -159,10 +159,14 @@ TEST_CASE("C library: progress cancels opening and prefill") {
       new_options({{LARDER_OPTION_BATCH_SIZE, 4}, {LARDER_OPTION_CONTEXT_SIZE, 64}});
   REQUIRE(larder_options_set_progress(options.get(), progress, &wish, nullptr) == LARDER_OK);
   const std::string path = storyteller();
-  larder_model* none = nullptr;
-  CHECK(larder_model_open(path.data(), path.size(), options.get(), &none, nullptr) ==
-        LARDER_CANCELLED);
-  CHECK(none == nullptr);
+  for (int n_asked = 0; n_asked < 4; ++n_asked) {  // before each of three steps, and at the end
+    wish.n_left = n_asked;
+    larder_model* none = nullptr;
+    CHECK(larder_model_open(path.data(), path.size(), options.get(), &none, nullptr) ==
+          LARDER_CANCELLED);
+    CHECK(none == nullptr);
+    CHECK(wish.n_left == -1);
+  }
   wish.n_left = 1000;
   const ApiModel model = open_api_model(path, options.get());
   const ApiSession session = open_api_session(model, options.get());

@@ -17,11 +17,12 @@ std::string_view string_or_empty(const formats::GgufFile& file, std::string_view
 
 Result<std::shared_ptr<const Model>> open_model(std::string_view path,
                                                 const OptionValues& options) {
-  const auto cancelled = [] { return Status(Cause::cancelled, "the model is not opened"); };
-  if (!options.progress(0, 1)) return cancelled();
-  auto model = Model::open(std::string(path));
+  constexpr auto kSteps = static_cast<uint64_t>(Model::kOpeningSteps);
+  auto model = Model::open(std::string(path), [&options](int step) {
+    return options.progress(static_cast<uint64_t>(step), kSteps);
+  });
   if (!model) return model;
-  if (!options.progress(1, 1)) return cancelled();
+  if (!options.progress(kSteps, kSteps)) return Status(Cause::cancelled, "the model is not opened");
   for (const std::string& warning : (*model)->file().warnings())
     options.log(LARDER_LOG_WARNING, warning);
   for (const std::string& warning : (*model)->warnings()) options.log(LARDER_LOG_WARNING, warning);

@@ -15,21 +15,33 @@ Result<std::shared_ptr<const formats::ChatTemplate>> read_template(const formats
   return formats::ChatTemplate::parse(*source);
 }
 
+Status check_going_on(const Model::GoesOn& goes_on, int step) {
+  if (!goes_on || goes_on(step)) return {};
+  return Status(Cause::cancelled, "the model is not opened");
+}
+
 }  // namespace
 
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::open(const std::string& path) try {
+Result<std::shared_ptr<const Model>> Model::open(const std::string& path,
+                                                 const GoesOn& goes_on) try {
+  if (Status s = check_going_on(goes_on, 0); !s.ok()) return s;
   Result<std::shared_ptr<const formats::GgufFile>> file = formats::GgufFile::open(path);
   if (!file) return file.status();
-  return create(std::move(*file));
+  return create(std::move(*file), goes_on);
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory();
 }
 
 Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats::GgufFile> file) {
+  return create(std::move(file), {});
+}
+
+Result<std::shared_ptr<const Model>> Model::create(std::shared_ptr<const formats::GgufFile> file,
+                                                   const GoesOn& goes_on) {
   try {
-    return build(file);
+    return build(file, goes_on);
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "no memory for the model's tables").with_file(file->path());
   }
@@ -56,7 +68,9 @@ Result<std::shared_ptr<const Model>> Model::over(const Model& model,
   }
 }
 
-Result<std::shared_ptr<const Model>> Model::build(std::shared_ptr<const formats::GgufFile> file) {
+Result<std::shared_ptr<const Model>> Model::build(std::shared_ptr<const formats::GgufFile> file,
+                                                  const GoesOn& goes_on) {
+  if (Status s = check_going_on(goes_on, 1); !s.ok()) return s;
   const std::string& path = file->path();
   const Result<const ArchRow*> row = read_architecture(*file);
   if (!row) return row.status().with_file(path);
@@ -70,6 +84,7 @@ Result<std::shared_ptr<const Model>> Model::build(std::shared_ptr<const formats:
   if (!weights) return weights.status().with_file(path);
   model->weights_ = std::move(*weights);
 
+  if (Status s = check_going_on(goes_on, 2); !s.ok()) return s;
   Result<std::shared_ptr<const formats::Tokenizer>> tokenizer = formats::Tokenizer::create(*file);
   if (!tokenizer) return tokenizer.status().with_file(path);
   model->tokenizer_ = std::move(*tokenizer);

@@ -21,8 +21,12 @@ class Model {
  public:
   // Reads the header, resolves the architecture, checks every tensor's presence, type and shape,
   // and maps the data. Touches no expert weights. Errors: those of the reader, and `architecture`,
-  // `hyper_parameter`, `shape`, `missing`, `tensor_type`, `vocabulary`.
-  static Result<std::shared_ptr<const Model>> open(const std::string& path);
+  // `hyper_parameter`, `shape`, `missing`, `tensor_type`, `vocabulary`; and `cancelled`, where
+  // `goes_on`, asked before each of kOpeningSteps steps, says no.
+  using GoesOn = std::function<bool(int step)>;
+  static constexpr int kOpeningSteps = 3;  // header, tensors, vocabulary
+  static Result<std::shared_ptr<const Model>> open(const std::string& path,
+                                                   const GoesOn& goes_on = {});
   // The same over a reader that is open already (tests, fuzzing).
   static Result<std::shared_ptr<const Model>> create(std::shared_ptr<const formats::GgufFile> file);
   // The same model over weights that `memory` holds; what it does not hold stays in the mapped
@@ -46,7 +50,10 @@ class Model {
 
  private:
   Model() = default;
-  static Result<std::shared_ptr<const Model>> build(std::shared_ptr<const formats::GgufFile> file);
+  static Result<std::shared_ptr<const Model>> create(std::shared_ptr<const formats::GgufFile> file,
+                                                     const GoesOn& goes_on);
+  static Result<std::shared_ptr<const Model>> build(std::shared_ptr<const formats::GgufFile> file,
+                                                    const GoesOn& goes_on);
   std::shared_ptr<const formats::GgufFile> file_;
   ModelConfig config_;
   std::shared_ptr<const TensorMemory> memory_;  // null: all weights are in the mapped file
