@@ -502,5 +502,65 @@ class Session {
   detail::Handle<larder_session, larder_session_close> session_;
 };
 
+// For loops of one's own.
+class Sampler {
+ public:
+  static Result<Sampler> make(const Model& model, const Options* options = nullptr) {
+    larder_sampler* made = nullptr;
+    return detail::answered(
+        [&](auto error) {
+          return larder_sampler_new(model.get(), options ? options->get() : nullptr, &made, error);
+        },
+        [&] { return Sampler(made); });
+  }
+  // A token by the session's logits.
+  Result<int32_t> sample(const Session& session) {
+    int32_t token = -1;
+    return detail::answered(
+        [&](auto error) {
+          return larder_sampler_sample(get(), session.get(), &token, nullptr, error);
+        },
+        [&] { return token; });
+  }
+  larder_sampler* get() const noexcept { return sampler_.get(); }
+
+ private:
+  explicit Sampler(larder_sampler* sampler) : sampler_(sampler) {}
+  detail::Handle<larder_sampler, larder_sampler_free> sampler_;
+};
+
+// Token after token; text comes in whole characters.
+class Decoder {
+ public:
+  static Result<Decoder> make(const Model& model, bool is_at_start = false,
+                              bool shows_control = false) {
+    larder_decoder* made = nullptr;
+    return detail::answered(
+        [&](auto error) {
+          return larder_decoder_new(model.get(), is_at_start, shows_control, &made, error);
+        },
+        [&] { return Decoder(made); });
+  }
+  Result<std::string> push(int32_t token) {
+    const char* text = nullptr;
+    size_t n = 0;
+    return detail::answered(
+        [&](auto error) { return larder_decoder_push(get(), token, &text, &n, error); },
+        [&] { return std::string(text, n); });
+  }
+  Result<std::string> finish() {
+    const char* text = nullptr;
+    size_t n = 0;
+    return detail::answered(
+        [&](auto error) { return larder_decoder_finish(get(), &text, &n, error); },
+        [&] { return std::string(text, n); });
+  }
+  larder_decoder* get() const noexcept { return decoder_.get(); }
+
+ private:
+  explicit Decoder(larder_decoder* decoder) : decoder_(decoder) {}
+  detail::Handle<larder_decoder, larder_decoder_free> decoder_;
+};
+
 }  // namespace v1
 }  // namespace larder

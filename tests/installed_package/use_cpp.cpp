@@ -1,8 +1,7 @@
 // larder.hpp as a program uses it: with exceptions where the compiler has them, and by asking.
-#include <larder.hpp>
-
 #include <cmath>
 #include <cstdio>
+#include <larder.hpp>
 #include <string>
 #include <thread>
 
@@ -25,10 +24,13 @@ int converse(const char* path) {
   check(options->set(LARDER_OPTION_TOP_P, 7.0).status() == LARDER_INVALID_ARGUMENT, "range");
   check(larder::Model::open("/nowhere").status() == LARDER_IO, "no file");
   int n_progress = 0;
-  check(options->on_progress([&](uint64_t, uint64_t) -> larder_flow {
-    ++n_progress;
-    return LARDER_CONTINUE;
-  }).ok(), "progress");
+  check(options
+            ->on_progress([&](uint64_t, uint64_t) -> larder_flow {
+              ++n_progress;
+              return LARDER_CONTINUE;
+            })
+            .ok(),
+        "progress");
   auto model = larder::Model::open(path, &*options);
   if (!model) return std::fprintf(stderr, "%s\n", model.error().message.c_str()), 1;
   auto session = larder::Session::open(*model, &*options);
@@ -54,6 +56,11 @@ int converse(const char* path) {
   check(copy && *copy->logits() == *session->logits(), "copy");
   const auto scores = session->score({ids->front()}, larder::Tokens(ids->begin() + 1, ids->end()));
   check(scores && scores->size() == ids->size() - 1 && std::isfinite(scores->front()), "score");
+  auto sampler = larder::Sampler::make(*model, &*options);
+  auto decoder = larder::Decoder::make(*model);
+  check(sampler && decoder, "sampler, decoder");
+  const auto token = sampler->sample(*session);
+  check(token && decoder->push(*token).ok() && decoder->finish().ok(), "a loop of one's own");
   session->cancel();
   check(session->step(1).status() == LARDER_CANCELLED, "cancel");
   check(session->step(1).ok(), "after cancel");
