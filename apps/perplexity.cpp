@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/base_logits.h"
+#include "apps/evaluated_text.h"
 #include "apps/exit_code.h"
 #include "apps/job_engine.h"
 #include "apps/json.h"
@@ -18,7 +19,6 @@
 #include "apps/perplexity_figures.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
-#include "runtime/session/prompt.h"
 #include "runtime/session/scorer.h"
 
 namespace larder::apps {
@@ -28,88 +28,19 @@ using formats::TokenId;
 using runtime::EngineItem;
 using runtime::EngineResult;
 
-enum class Mode : uint32_t { rolling = 0, chunks = 1 };
-
-constexpr int32_t kChunk = 512;  // llama-perplexity's default
-
 struct PerplexityOptions {
   std::string model, save, base;
   std::vector<std::string> files;
-  Mode mode = Mode::rolling;
+  TextMode mode = TextMode::rolling;
   int32_t n_top = 64;
   OutputOptions output;
   runtime::EngineOptions engine;
 };
 
-const char* name_of(Mode mode) { return mode == Mode::rolling ? "rolling" : "chunks"; }
-
-// A text and the windows that it is computed in.
-struct Text {
-  TextFigures figures;
-  std::vector<TokenId> tokens;
-  size_t n_windows = 0;
-};
-
-// Rolling: lm-evaluation-harness's windows, in which every token is predicted once. Chunks:
-// llama-perplexity's, whose second halves are counted, behind BOS where texts begin with it; what
-// does not fill a chunk is left out.
-class Windows {
- public:
-  Windows(const runtime::Scorer& scorer, const formats::Tokenizer& tokenizer, Mode mode,
-          int32_t n_ctx)
-      : scorer_(scorer), tokenizer_(tokenizer), mode_(mode), n_ctx_(static_cast<size_t>(n_ctx)) {}
-
-  Result<Text> read(const std::string& path) const {
-    const Result<std::string> bytes = read_file(path);
-    if (!bytes) return bytes.status();
-    Text text;
-    text.figures.name = path;
-    text.figures.n_bytes = bytes->size();
-    if (mode_ == Mode::rolling) {
-      auto tokens = scorer_.encode(*bytes);
-      if (!tokens) return tokens.status();
-      text.tokens = std::move(*tokens);
-      text.n_windows = scorer_.n_windows(text.tokens.size());
-      return text;
-    }
-    auto tokens = runtime::encode_text(tokenizer_, *bytes, formats::SpecialTokens::as_text);
-    if (!tokens) return tokens.status();
-    text.tokens = std::move(*tokens);
-    text.n_windows = text.tokens.size() / n_ctx_;
-    if (text.n_windows == 0)
-      return Status(Cause::invalid_argument,
-                    "its " + std::to_string(text.tokens.size()) + " tokens fill no chunk of " +
-                        std::to_string(n_ctx_) + "; choose a smaller --ctx-size, or --mode rolling")
-          .with_file(path);
-    return text;
-  }
-
-  EngineItem item(const Text& text, size_t index, uint64_t tag) const {
-    if (mode_ == Mode::rolling) return scorer_.item(scorer_.window(text.tokens, index), tag);
-    EngineItem item;
-    item.tag = tag;
-    const auto begin = text.tokens.begin() + static_cast<ptrdiff_t>(index * n_ctx_);
-    item.tokens.assign(begin, begin + static_cast<ptrdiff_t>(n_ctx_));
-    if (tokenizer_.adds_bos()) item.tokens.front() = tokenizer_.bos();
-    item.first_scored = static_cast<int32_t>(n_ctx_ / 2) + 1;
-    return item;
-  }
-
-  size_t n_scored(const Text& text) const {
-    return mode_ == Mode::rolling ? text.tokens.size() : text.n_windows * (n_ctx_ - n_ctx_ / 2 - 1);
-  }
-
- private:
-  const runtime::Scorer& scorer_;
-  const formats::Tokenizer& tokenizer_;
-  Mode mode_;
-  size_t n_ctx_;
-};
-
 // Texts on the engine. Windows finish in any order, and count in their own.
 class Evaluation {
  public:
-  Evaluation(runtime::Engine& engine, const Windows& windows, std::vector<Text>& texts,
+  Evaluation(runtime::Engine& engine, const TextWindows& windows, std::vector<EvaluatedText>& texts,
              BaseWriter* writer, BaseReader* reader, int32_t n_top)
       : engine_(engine),
         windows_(windows),
@@ -120,7 +51,7 @@ class Evaluation {
 
   Status run(ProgressLine& progress) {
     size_t n_all = 0;
-    for (const Text& text : texts_) n_all += windows_.n_scored(text);
+    for (const EvaluatedText& text : texts_) n_all += windows_.n_scored(text);
     while (next_text_ < texts_.size() || engine_.n_held() > 0) {
       if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
       if (Status s = submit(); !s.ok()) return s;
@@ -210,8 +141,8 @@ class Evaluation {
   }
 
   runtime::Engine& engine_;
-  const Windows& windows_;
-  std::vector<Text>& texts_;
+  const TextWindows& windows_;
+  std::vector<EvaluatedText>& texts_;
   BaseWriter* const writer_;  // null: nothing is saved
   BaseReader* const reader_;  // null: nothing is compared
   const int32_t n_top_;
@@ -237,59 +168,69 @@ Status check_base(const BaseHeader& base, const BaseHeader& own, const std::stri
   return Status(Cause::changed, "is of " + what).with_file(path);
 }
 
+// Null where nothing is compared.
+Result<std::unique_ptr<BaseReader>> open_base(const PerplexityOptions& options,
+                                              const BaseHeader& own) {
+  if (options.base.empty()) return std::unique_ptr<BaseReader>();
+  Result<BaseReader> opened = BaseReader::open(options.base);
+  if (!opened) return opened.status();
+  if (Status s = check_base(opened->header(), own, options.base); !s.ok()) return s;
+  return std::make_unique<BaseReader>(std::move(*opened));
+}
+
+// Null where nothing is saved.
+Result<std::unique_ptr<BaseWriter>> open_save(const PerplexityOptions& options,
+                                              const BaseHeader& header,
+                                              const runtime::Model& model) {
+  if (options.save.empty()) return std::unique_ptr<BaseWriter>();
+  JobOptions in_use;
+  add_model_files(in_use, model.file());
+  in_use.in_use.insert(in_use.in_use.end(), options.files.begin(), options.files.end());
+  if (!options.base.empty()) in_use.in_use.push_back(options.base);
+  Result<BaseWriter> created = BaseWriter::create(options.save, in_use.in_use, header);
+  if (!created) return created.status();
+  return std::make_unique<BaseWriter>(std::move(*created));
+}
+
 int evaluate(runtime::Engine& engine, const PerplexityOptions& options) {
   const runtime::Model& model = engine.model();
   const auto scorer = runtime::Scorer::create(model, engine.n_ctx());
   if (!scorer) return fail_model(scorer.status());
-  const Windows windows(*scorer, *model.tokenizer(), options.mode, engine.n_ctx());
-  std::vector<Text> texts;
+  const TextWindows windows(*scorer, *model.tokenizer(), options.mode, engine.n_ctx());
+  std::vector<EvaluatedText> texts;
   BaseHeader header = {static_cast<uint32_t>(std::min(options.n_top, model.config().n_vocab)),
                        static_cast<uint32_t>(model.config().n_vocab),
                        static_cast<uint32_t>(options.mode), static_cast<uint32_t>(engine.n_ctx()),
                        0};
   for (const std::string& path : options.files) {
-    Result<Text> text = windows.read(path);
+    Result<EvaluatedText> text = windows.read(path);
     if (!text) return fail(text.status());
     header.n_tokens += windows.n_scored(*text);
     texts.push_back(std::move(*text));
   }
   if (header.n_tokens == 0) return fail(Status(Cause::invalid_argument, "there are no tokens"));
 
-  std::optional<BaseReader> reader;
-  if (!options.base.empty()) {
-    Result<BaseReader> opened = BaseReader::open(options.base);
-    if (!opened) return fail(opened.status());
-    if (Status s = check_base(opened->header(), header, options.base); !s.ok()) return fail(s);
-    reader.emplace(std::move(*opened));
-  }
-  std::optional<BaseWriter> writer;
-  if (!options.save.empty()) {
-    JobOptions in_use;
-    add_model_files(in_use, model.file());
-    in_use.in_use.insert(in_use.in_use.end(), options.files.begin(), options.files.end());
-    if (!options.base.empty()) in_use.in_use.push_back(options.base);
-    Result<BaseWriter> created = BaseWriter::create(options.save, in_use.in_use, header);
-    if (!created) return fail(created.status());
-    writer.emplace(std::move(*created));
-  }
-
-  Evaluation evaluation(engine, windows, texts, writer ? &*writer : nullptr,
-                        reader ? &*reader : nullptr, static_cast<int32_t>(header.n_top));
+  const auto reader = open_base(options, header);
+  if (!reader) return fail(reader.status());
+  const auto writer = open_save(options, header, model);
+  if (!writer) return fail(writer.status());
+  Evaluation evaluation(engine, windows, texts, writer->get(), reader->get(),
+                        static_cast<int32_t>(header.n_top));
   {
     const Terminal screen(STDERR_FILENO, options.output.color);
     ProgressLine progress(screen, "tokens", options.output.is_quiet);
     if (Status s = evaluation.run(progress); !s.ok()) return fail(s);
   }
-  if (writer)
-    if (Status s = writer->finish(); !s.ok()) return fail(s);
+  if (*writer)
+    if (Status s = (*writer)->finish(); !s.ok()) return fail(s);
 
   PerplexityReport report;
   report.mode = name_of(options.mode);
   report.model = model.file().path();
   report.n_ctx = engine.n_ctx();
-  for (Text& text : texts) report.texts.push_back(std::move(text.figures));
+  for (EvaluatedText& text : texts) report.texts.push_back(std::move(text.figures));
   report.surprise = evaluation.surprise;
-  if (reader) report.comparison = &evaluation.comparison;
+  if (*reader) report.comparison = &evaluation.comparison;
   Output output = Output::standard();
   output.write(options.output.is_json ? to_json(to_data(report)) + "\n" : to_text(report));
   return fail_unless_ok(output.finish());
@@ -298,11 +239,11 @@ int evaluate(runtime::Engine& engine, const PerplexityOptions& options) {
 int run_perplexity(PerplexityOptions options) {
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
-  if (options.mode == Mode::chunks) {
+  if (options.mode == TextMode::chunks) {
     if ((*model)->config().has_encoder())
       return fail(Status(Cause::unsupported, "a model with an encoder reads no chunks")
                       .with_file((*model)->file().path()));
-    if (options.engine.session.n_ctx == 0) options.engine.session.n_ctx = kChunk;
+    if (options.engine.session.n_ctx == 0) options.engine.session.n_ctx = kChunkTokens;
     if (options.engine.session.n_ctx < 4) {
       complain("a chunk has four tokens at least; choose a larger --ctx-size");
       return kUsage;
@@ -310,7 +251,10 @@ int run_perplexity(PerplexityOptions options) {
   }
   const auto engine = open_job_engine(std::move(*model), options.engine, options.output);
   if (!engine) return fail_model(engine.status());
-  return evaluate(**engine, options);
+  cancel_on_signal(engine->get());
+  const int code = evaluate(**engine, options);
+  cancel_on_signal(static_cast<runtime::Engine*>(nullptr));
+  return code;
 }
 
 }  // namespace
@@ -325,8 +269,8 @@ void add_perplexity(CLI::App& program, Run& run) {
       ->type_name("FILE")
       ->required()
       ->take_all();
-  static const std::map<std::string, Mode> kModes = {{"rolling", Mode::rolling},
-                                                     {"chunks", Mode::chunks}};
+  static const std::map<std::string, TextMode> kModes = {{"rolling", TextMode::rolling},
+                                                         {"chunks", TextMode::chunks}};
   command
       .add_option("--mode", options->mode,
                   "rolling (default): every token, as lm-evaluation-harness; chunks: second halves "

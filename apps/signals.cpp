@@ -16,6 +16,7 @@ constexpr char kFileFault[] =
     "and start again\n";
 
 std::atomic<runtime::Session*> g_session{nullptr};
+std::atomic<runtime::Engine*> g_engine{nullptr};
 std::atomic<int> g_interrupts{0};
 std::atomic<bool> g_is_terminated{false};
 std::atomic<bool> g_ends_at_second{false};
@@ -35,6 +36,7 @@ void on_signal(int signal) {
     g_is_terminated = true;
   }
   if (runtime::Session* const session = g_session) session->cancel();
+  if (runtime::Engine* const engine = g_engine) engine->cancel();
 }
 
 // Touching a page whose file is gone raises SIGBUS. Nothing can be continued, but it can be said.
@@ -68,6 +70,7 @@ void install_signal_handlers() {
 }
 
 void cancel_on_signal(runtime::Session* session) noexcept { g_session = session; }
+void cancel_on_signal(runtime::Engine* engine) noexcept { g_engine = engine; }
 bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
 void end_at_second_signal() noexcept { g_ends_at_second = true; }

@@ -1,6 +1,7 @@
 // Signals become flags and a cancelled session; a fault of a mapped file becomes the end.
 #pragma once
 
+#include "runtime/session/engine.h"
 #include "runtime/session/session.h"
 
 namespace larder::apps {
@@ -13,6 +14,8 @@ void install_signal_handlers();
 
 // The session that SIGINT and SIGTERM cancel; null for none.
 void cancel_on_signal(runtime::Session* session) noexcept;
+// The same for an engine whose work nobody wants in parts.
+void cancel_on_signal(runtime::Engine* engine) noexcept;
 
 bool is_interrupted() noexcept;
 bool is_terminated() noexcept;

@@ -1,7 +1,10 @@
 // larder perplexity with the bundled model, against NumPy (data/make_perplexity.py).
 #include <doctest/doctest.h>
+#include <signal.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -143,6 +146,18 @@ TEST_CASE("perplexity: a base's file that is damaged, or of something else, is r
   other[0] = 'T';
   (void)golden.folder.file("text.txt", other);
   refused(bytes, "");
+}
+
+TEST_CASE("perplexity: a signal ends it soon, and no distributions are left behind") {
+  const TemporaryFolder folder;
+  std::string text;
+  while (text.size() < 4000000) text += "The fox ran around the old mill, and around it again.\n";
+  const std::string saved = folder.path() + "/base.kl";
+  const std::vector<std::string> command = {
+      LARDER_PROGRAM, "perplexity", "-f", folder.file("long.txt", text), "--save-logits", saved};
+  CHECK(run_for(command, SIGINT, 400000) == 130);
+  CHECK(run_for(command, SIGTERM, 400000) == 143);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
 }
 
 TEST_CASE("perplexity: a text without tokens, and a mistaken option, are told") {

@@ -38,7 +38,7 @@ def log_softmax(ids, flags):
 
 
 def rolling(ids, flags):
-    """(log-probabilities of all tokens, the token) at every place; lm-evaluation-harness's windows."""
+    """At every place (log-probabilities, token), in lm-evaluation-harness's windows."""
     rows, done = [], 0
     while done < len(ids):
         end = min(len(ids), done + N_CTX)
