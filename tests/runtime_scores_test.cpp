@@ -199,7 +199,7 @@ TEST_CASE("scores: log-likelihoods are those of lm-evaluation-harness") {
   const json golden = json::parse(file);
   const auto ours = accuracies(records, likelihoods);
   for (const auto& [set, expected] : golden.items()) {
-    CAPTURE(set);
+    INFO(std::string(set));
     const Accuracy& accuracy = ours.at(set);
     CHECK(accuracy.n_items == expected.at("items").get<int>());
     const double n = accuracy.n_items;
