@@ -2,7 +2,6 @@
 
 #include <omp.h>
 #include <pthread.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
@@ -27,12 +26,6 @@ int64_t now_ns(clockid_t clock) noexcept {
   return int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
 }
 
-// Of the calling thread.
-int64_t preemptions() noexcept {
-  rusage usage{};
-  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
-}
-
 }  // namespace
 
 // Each atomic has a cache line of its own. `entered` and `left` repeat libgomp's fork and join in
@@ -49,9 +42,9 @@ struct TeamState {
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
   // Of an adapting team: what its threads did in the region.
-  bool is_measured = false;
+  bool is_measured = false, measures_delays = false;
   alignas(64) std::atomic<int64_t> useful_ns{0};
-  std::atomic<int64_t> n_preempted{0};
+  std::atomic<int64_t> delayed_ns{0};
 
   void run_measured(Team& team) noexcept;
 };
@@ -88,11 +81,13 @@ int64_t Team::next_item() noexcept {
 
 // The clock of a thread stands still while the thread sleeps or waits for a processor.
 void TeamState::run_measured(Team& team) noexcept {
-  const int64_t start_ns = now_ns(CLOCK_THREAD_CPUTIME_ID), n_before = preemptions();
+  const int64_t delay_ns = measures_delays ? waited_for_processor_ns() : 0;
+  const int64_t start_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
   function(body, team);
   useful_ns.fetch_add(now_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns - team.spun_ns_,
                       std::memory_order_relaxed);
-  n_preempted.fetch_add(preemptions() - n_before, std::memory_order_relaxed);
+  if (measures_delays)
+    delayed_ns.fetch_add(waited_for_processor_ns() - delay_ns, std::memory_order_relaxed);
 }
 
 namespace {
@@ -144,7 +139,8 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   state.counters[1].next.store(0, std::memory_order_relaxed);  // of phase 1, the first
   state.is_measured = sizing_ == TeamSizing::adapting && n_threads_ > 1;
   state.useful_ns.store(0, std::memory_order_relaxed);
-  state.n_preempted.store(0, std::memory_order_relaxed);
+  state.delayed_ns.store(0, std::memory_order_relaxed);
+  state.measures_delays = size_.asks_for_delays();
   state.entered.fetch_add(1, std::memory_order_release);
   const int n_active = size_.next();
   const int64_t start_ns = state.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
@@ -153,7 +149,7 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   if (!state.is_measured) return;
   size_.learn({n_active, now_ns(CLOCK_MONOTONIC) - start_ns,
                state.useful_ns.load(std::memory_order_relaxed),
-               state.n_preempted.load(std::memory_order_relaxed)});
+               state.delayed_ns.load(std::memory_order_relaxed)});
 }
 
 bool can_start_threads(int n_threads) noexcept {

@@ -11,8 +11,8 @@ namespace larder::quant {
 struct RegionUse {
   int n_threads = 1;
   int64_t wall_ns = 0;
-  int64_t useful_ns = 0;    // on processors, and not waiting for each other
-  int64_t n_preempted = 0;  // how often one was taken off its processor
+  int64_t useful_ns = 0;   // on processors, and not waiting for each other
+  int64_t delayed_ns = 0;  // ready to go on, but without a processor; 0 where nobody asked
 };
 
 // Goes down where fewer threads would have done as much, and tries one more from time to time. Only
@@ -22,6 +22,8 @@ class TeamSize {
   explicit TeamSize(int most) noexcept : most_(most), size_(most) {}
   // Threads of the next region.
   int next() const noexcept { return tries_more() ? size_ + 1 : size_; }
+  // Whether delays of the next region matter. Asking the system for them costs as much as 20 us.
+  bool asks_for_delays() const noexcept { return n_idle_ > 0 || tries_more(); }
   void learn(const RegionUse& use) noexcept;
 
  private:
@@ -29,7 +31,7 @@ class TeamSize {
   void end_try(bool was_worth_it) noexcept;
 
   int most_, size_;
-  int n_crowded_ = 0;                 // regions one behind another
+  int n_idle_ = 0;                    // regions one behind another in which threads waited much
   int n_rest_ = 0, n_until_try_ = 0;  // regions
 };
 

@@ -1,6 +1,8 @@
 #include "quant/usable_cores.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -141,6 +143,21 @@ std::vector<int> allowed_processors() {
   std::vector<int> processors(std::max(1U, std::thread::hardware_concurrency()));
   for (size_t i = 0; i < processors.size(); ++i) processors[i] = static_cast<int>(i);
   return processors;
+}
+
+// "85960306 281326288 26": on a processor (ns), waiting for one (ns), turns. Source: Linux,
+// Documentation/scheduler/sched-stats.rst.
+int64_t waited_for_processor_ns() noexcept {
+  const int file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  char text[96];
+  const ssize_t n = read(file, text, sizeof text);
+  close(file);
+  const char* const end = text + std::max<ssize_t>(n, 0);
+  const char* const space = std::find(static_cast<const char*>(text), end, ' ');
+  int64_t waited_ns = 0;
+  if (space != end) std::from_chars(space + 1, end, waited_ns);
+  return waited_ns;
 }
 
 }  // namespace larder::quant

@@ -1,6 +1,7 @@
-// How many cores the operating system grants this process.
+// How many cores the operating system grants this process, and when it does not.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,5 +20,9 @@ int usable_cores(std::span<const int> allowed, const std::string& root);
 
 // Logical processors of this thread's affinity mask, ascending.
 std::vector<int> allowed_processors();
+
+// How long the calling thread has been ready to run and waited for a processor, all its life; 0
+// where the system does not tell.
+int64_t waited_for_processor_ns() noexcept;
 
 }  // namespace larder::quant

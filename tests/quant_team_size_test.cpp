@@ -12,24 +12,42 @@ namespace {
 
 constexpr int64_t kMs = 1'000'000;
 
-// A region of 20 ms in which so many threads' worth was done.
-RegionUse region(int n_threads, double n_useful, int64_t n_preempted) {
-  return {n_threads, 20 * kMs, static_cast<int64_t>(n_useful * 20 * kMs), n_preempted};
+// A region of 20 ms in which so many threads' worth was done, and as much delayed.
+RegionUse region(int n_threads, double n_useful, double n_delayed) {
+  const auto ns = [](double n) { return static_cast<int64_t>(n * 20 * kMs); };
+  return {n_threads, 20 * kMs, ns(n_useful), ns(n_delayed)};
 }
 
 // A machine of n processors with one busy neighbour: the thread beside it has half a processor, and
 // all others wait for it.
 RegionUse beside_neighbour(int n_threads, int n_processors) {
   const bool shares = n_threads == n_processors;
-  return region(n_threads, shares ? n_threads / 2.0 : n_threads, shares ? 7 : 0);
+  return region(n_threads, shares ? n_threads / 2.0 : n_threads, shares ? 0.5 : 0.01);
 }
 
-TEST_CASE("team size: alone all threads run, however unevenly") {
+TEST_CASE("team size: all threads run where they wait for work or a disk alone") {
   TeamSize size(4);
   for (int i = 0; i < 200; ++i) {
     CHECK(size.next() == 4);
-    size.learn(region(4, i % 3 == 0 ? 2.5 : 3.9, 0));
+    size.learn(region(4, i % 7 == 0 ? 3.9 : 0.5, 0.05));
   }
+}
+
+TEST_CASE("team size: delays are asked for where they decide") {
+  TeamSize size(2);
+  CHECK_FALSE(size.asks_for_delays());
+  size.learn(region(2, 1.9, 0));
+  CHECK_FALSE(size.asks_for_delays());
+  size.learn(region(2, 1.0, 0));
+  CHECK(size.asks_for_delays());
+  size.learn(region(2, 1.0, 0.5));
+  CHECK(size.next() == 1);
+  for (int i = 0; size.next() == 1 && i < 100; ++i) {
+    CHECK_FALSE(size.asks_for_delays());
+    size.learn(region(1, 1.0, 0));
+  }
+  CHECK(size.next() == 2);
+  CHECK(size.asks_for_delays());
 }
 
 TEST_CASE("team size: beside a busy neighbour one thread is left out, and seldom tried") {
@@ -48,26 +66,26 @@ TEST_CASE("team size: beside a busy neighbour one thread is left out, and seldom
 
 TEST_CASE("team size: all threads run again when the neighbours are gone") {
   TeamSize size(4);
-  for (int i = 0; i < 500; ++i) size.learn(region(size.next(), 0.3 * size.next(), 9));
+  for (int i = 0; i < 500; ++i) size.learn(region(size.next(), 0.3 * size.next(), 1));
   CHECK(size.next() <= 2);
   for (int i = 0; i < 200; ++i) size.learn(region(size.next(), 0.97 * size.next(), 0));
   for (int i = 0; i < 200; ++i) {
     CHECK(size.next() == 4);
-    size.learn(region(size.next(), 3.9, 1));
+    size.learn(region(size.next(), 3.9, 0.1));
   }
 }
 
 TEST_CASE("team size: one bad region, work that is divided well and short regions change nothing") {
   TeamSize size(2);
   for (int i = 0; i < 100; ++i) {
-    size.learn(region(2, 0.9, 5));
-    size.learn(region(2, 1.9, 5));
-    size.learn(region(2, 1.2, 50));
-    size.learn({2, kMs / 2, kMs / 10, 3});
+    size.learn(region(2, 0.9, 0.5));
+    size.learn(region(2, 1.9, 0.1));
+    size.learn(region(2, 1.2, 0.6));
+    size.learn({2, kMs / 2, kMs / 10, kMs / 4});
     CHECK(size.next() == 2);
   }
   TeamSize one(1);
-  for (int i = 0; i < 100; ++i) one.learn(region(1, 0.3, 50));
+  for (int i = 0; i < 100; ++i) one.learn(region(1, 0.3, 0.6));
   CHECK(one.next() == 1);
 }
 
