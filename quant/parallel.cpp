@@ -41,7 +41,8 @@ struct TeamState {
   } counters[2];
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
-  // Of an adapting team: what its threads did in the region.
+  int n_active = 0;  // threads that take part in the region
+  // Of an adapting team: what they did in it.
   bool is_measured = false, measures_delays = false;
   alignas(64) std::atomic<int64_t> useful_ns{0};
   std::atomic<int64_t> delayed_ns{0};
@@ -95,28 +96,29 @@ namespace {
 // One thread's part of a region. Not inlined, because its caller is hidden from the sanitizer.
 [[gnu::noinline]] void take_part(TeamState& state, int thread, int n_threads) noexcept {
   state.entered.load(std::memory_order_acquire);
-  Team team(state, thread, n_threads);
-  if (state.is_measured)
-    state.run_measured(team);
-  else
-    state.function(state.body, team);
+  n_threads = std::min(n_threads, state.n_active);
+  if (thread < n_threads) {
+    Team team(state, thread, n_threads);
+    if (state.is_measured)
+      state.run_measured(team);
+    else
+      state.function(state.body, team);
+  }
   state.left.fetch_add(1, std::memory_order_release);
 }
 
 // The compiler hands `state` to the threads through a struct that libgomp publishes; libgomp is not
-// instrumented, so ThreadSanitizer would report that struct. `n_active` of the threads take part: a
-// region of fewer would end the others, and the system may refuse to start them again.
-[[gnu::noinline, gnu::no_sanitize_thread]] void fork_and_join(TeamState& state, int n_threads,
-                                                              int n_active) noexcept {
-  if (n_active == 1) n_threads = 1;  // which ends none
+// instrumented, so ThreadSanitizer would report that struct. A region of fewer threads than before
+// would end the others, and the system may refuse to start them again: they come, and do nothing.
+[[gnu::noinline, gnu::no_sanitize_thread]] void fork_and_join(TeamState& state,
+                                                              int n_threads) noexcept {
 #pragma omp parallel num_threads(n_threads)
   {
     // Libraries called from a team of one must not open a team of their own. This sets the number
     // for this thread of this region only.
     omp_set_num_threads(1);
     // OpenMP may deliver fewer threads than asked (nested or limited).
-    const int n_there = std::min(n_active, omp_get_num_threads());
-    if (omp_get_thread_num() < n_there) take_part(state, omp_get_thread_num(), n_there);
+    take_part(state, omp_get_thread_num(), omp_get_num_threads());
   }
 }
 
@@ -141,13 +143,14 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   state.useful_ns.store(0, std::memory_order_relaxed);
   state.delayed_ns.store(0, std::memory_order_relaxed);
   state.measures_delays = size_.asks_for_delays();
+  state.n_active = size_.next();
   state.entered.fetch_add(1, std::memory_order_release);
-  const int n_active = size_.next();
   const int64_t start_ns = state.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
-  fork_and_join(state, n_threads_, n_active);
+  // A region of one thread ends none.
+  fork_and_join(state, state.n_active == 1 ? 1 : n_threads_);
   state.left.load(std::memory_order_acquire);
   if (!state.is_measured) return;
-  size_.learn({n_active, now_ns(CLOCK_MONOTONIC) - start_ns,
+  size_.learn({state.n_active, now_ns(CLOCK_MONOTONIC) - start_ns,
                state.useful_ns.load(std::memory_order_relaxed),
                state.delayed_ns.load(std::memory_order_relaxed)});
 }
