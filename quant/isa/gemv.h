@@ -88,6 +88,7 @@ struct Gemv {
     for (int32_t r = 0; r < job.tile.n_rows; ++r) {
       const uint8_t* block = job.tile.rows[r] + static_cast<size_t>(first) * sizeof(Block);
       const uint8_t* ahead = job.ahead.run();
+      Isa::prefetch(ahead + kWalkAheadBytes);
       job.ahead.next();
       for (int32_t b = 0; b < n_blocks; ++b) {
         prefetch<Isa>(ahead, sizeof(Block));

@@ -43,6 +43,11 @@ class RunWalk {
 // 12.
 constexpr size_t kReadAheadBytes = 8 << 10;
 
+// From there on one line a run is asked for, so that the tables that lead to its page, which come
+// from memory themselves, are at hand when the run is. Measured on Zen 5 in a virtual machine,
+// pages of 4 KiB: 5 to 15 % more tokens a second with one thread.
+constexpr size_t kWalkAheadBytes = 16 << 10;
+
 template <class Isa>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p, size_t n_bytes) {
   for (size_t line = 0; line < n_bytes; line += 64) Isa::prefetch(p + line);
