@@ -1,7 +1,7 @@
 #include "runtime/session/engine_plan.h"
 
 #include <algorithm>
-#include <string>
+#include <iterator>
 
 #include "quant/parallel.h"
 #include "runtime/session/session_options.h"
@@ -89,10 +89,17 @@ class Planner {
     return plan;
   }
 
-  // Buffers of so many rows leave experts three quarters of what is no weight of every token.
+  // Buffers of so many rows leave experts three quarters of what is no weight of every token. The
+  // fewest rows are worth more, as long as the slab holds what is computed with and something of
+  // what is read meanwhile. Measured, 12 layers of Qwen3-30B-A3B in a quarter of their size: 594
+  // tokens a second scored with 1024 rows and 1.6 least slabs, 472 with 512 rows and 3.7, 616 with
+  // all in RAM.
   static bool is_balanced(const EnginePlan& plan) {
     const RamNeeds& needs = plan.budget.needs;
-    return needs.buffer_bytes <= (needs.buffer_bytes + plan.budget.expert_bytes) / 4;
+    const uint64_t slab = plan.budget.expert_bytes;
+    const bool has_fewest = plan.options.batch_size == kPagedRows[std::size(kPagedRows) - 1];
+    return needs.buffer_bytes <= (needs.buffer_bytes + slab) / 4 ||
+           (has_fewest && slab >= needs.least_slab_bytes / 2 * 3);
   }
 
   const Model& model_;
