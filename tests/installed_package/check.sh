@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs a build into a folder of its own and uses it from outside of the tree: C with gcc and
 # clang, C++, by pkg-config, by CMake, statically, and from Python.
-#   check.sh BUILD_DIR SOURCE_DIR CMAKE
+#   check.sh BUILD_DIR SOURCE_DIR CMAKE GENERATOR
 set -eu
-build=$1 source=$2 cmake=$3
+build=$1 source=$2 cmake=$3 generator=$4
 here=$source/tests/installed_package
 model=$source/apps/models/storyteller-q4.gguf
 work=$(mktemp -d "${TMPDIR:-/tmp}/larder-package-XXXXXX")
@@ -51,7 +51,7 @@ else
   echo 'skipped: no pkg-config here'
 fi
 
-"$cmake" -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
+"$cmake" -S "$here" -B "$work/cmake" -G "$generator" -DCMAKE_PREFIX_PATH="$prefix" \
   -DCONSOLE_CHAT="$source/apps/examples/console_chat.c" >"$work/configure.log"
 "$cmake" --build "$work/cmake" >"$work/build.log" || { cat "$work/build.log"; exit 1; }
 talks "$work/cmake/from_c"
