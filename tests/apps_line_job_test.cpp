@@ -336,14 +336,6 @@ TEST_CASE("job: a reader that leaves ends it quietly") {
   CHECK(finished.err.empty());
 }
 
-// A file under /proc, or what could be read of it before its process ended.
-std::string process_file(const std::string& path) {
-  std::ifstream file(path);
-  std::string text;
-  std::getline(file, text, '\0');
-  return text;
-}
-
 // The most anonymous memory, in KiB, that the job is seen to have.
 int64_t most_memory(const Job& job) {
   const pid_t child = fork();
@@ -354,9 +346,9 @@ int64_t most_memory(const Job& job) {
   int64_t most = 0;
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
-    std::string id = process_file(children);
+    std::string id = content(children);
     id.resize(std::min(id.find(' '), id.size()));
-    std::istringstream lines(process_file("/proc/" + id + "/status"));
+    std::istringstream lines(content("/proc/" + id + "/status"));
     for (std::string line; std::getline(lines, line);) {
       if (line.starts_with("RssAnon:")) most = std::max<int64_t>(most, std::stol(line.substr(8)));
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 #include <utility>
 
 namespace larder::tests {
@@ -17,7 +18,9 @@ Finished larder_run(std::vector<std::string> arguments, const std::string& input
 
 std::string content(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 size_t n_lines(const std::string& text) {

@@ -12,6 +12,7 @@ namespace larder::tests {
 Finished larder_run(std::vector<std::string> arguments, const std::string& input = {},
                     Disturbance disturbance = Disturbance::none);
 
+// What could be read: a file under /proc may end with its process.
 std::string content(const std::string& path);
 size_t n_lines(const std::string& text);
 bool has(const std::string& text, const std::string& part);
