@@ -16,7 +16,8 @@ struct MatmulPart {
 
 // From how many tokens on a panel is packed. Measured on Zen 5 with AVX-512, Qwen3-30B-A3B's shapes
 // in Q4_K_M, 8 sequences decoded together: 119 tokens a second where it is 4, 152 where it is 9,
-// and 150 where it is 17; with 16 sequences 168, 184 and 182.
+// and 150 where it is 17; with 16 sequences 168, 184 and 182. With AVX2 4 and 9: 97 and
+// 115 (8 sequences), 125 and 135 (16).
 inline constexpr int32_t kGemmTokens = 9;
 inline constexpr int32_t kMaxPanels = 4;  // of a part that is packed
 

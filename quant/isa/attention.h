@@ -1,6 +1,5 @@
-// Attention of the heads that share one kv head, at some positions: online
-// softmax over blocks of keys at fixed absolute positions, so that a query's
-// result depends on its window alone.
+// Attention of the heads that share one kv head, at some positions: online softmax over blocks of
+// keys at fixed absolute positions, so that a query's result depends on its window alone.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +12,8 @@
 
 namespace larder::quant {
 
-// Queries per pass over the keys; more take further passes. Block b holds the
-// positions kKeyBlock b to kKeyBlock (b + 1) - 1: 64 keys of 128 float16 are 16
-// KiB and stay in L1 while queries pass.
+// Queries per pass over the keys; more take further passes. Block b holds the positions kKeyBlock b
+// to kKeyBlock (b + 1) - 1: 64 keys of 128 float16 are 16 KiB and stay in L1 while queries pass.
 constexpr int kMaxQueries = 128;
 
 // One head at one position.
@@ -68,8 +66,7 @@ void finish_query(const Query& query, int32_t d_value) noexcept {
       d_value, query.out, [=](auto a) { return a / sum; }, query.out);
 }
 
-// REQUIRES: all of them see the same part of the block, which begins at
-// `position`.
+// REQUIRES: all of them see the same part of the block, which begins at `position`.
 template <class Isa, int n_queries>
 void attend_tile(const AttentionArgs& args, const TileFunctions<n_queries>& functions,
                  const KeyBlock& block, int32_t position, Query* tile) noexcept {

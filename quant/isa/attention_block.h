@@ -1,5 +1,4 @@
-// What attention does with one block of keys and values: scores, the softmax so
-// far, values.
+// What attention does with one block of keys and values: scores, the softmax so far, values.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +20,7 @@ struct BlockRows {
   size_t stride;
 };
 
-// The visible part of one block: places [begin, end) relative to its first
-// position.
+// The visible part of one block: places [begin, end) relative to its first position.
 struct KeyBlock {
   BlockRows keys, values;
   int begin, end;
@@ -33,8 +31,8 @@ struct SoftmaxState {
   float most, sum;
 };
 
-// Turns scores of the places [begin, end) into weights exp(score - most) and
-// everything else into 0; returns what earlier weights must be multiplied with.
+// Turns scores of the places [begin, end) into weights exp(score - most) and everything else into
+// 0; returns what earlier weights must be multiplied with.
 template <class Isa>
 [[gnu::always_inline]] inline float update_softmax(float* scores, int begin, int end,
                                                    SoftmaxState& state) {
@@ -77,8 +75,7 @@ void score_block(const float* const* queries, const KeyBlock& block, int32_t d_k
                            scores[0] + block.begin, kKeyBlock);
 }
 
-// out[q][d] = out[q][d] * correction[q] + sum over places of weights[q][place]
-// * value[place][d].
+// out[q][d] = out[q][d] * correction[q] + sum over places of weights[q][place] * value[place][d].
 using AddFunction = void (*)(const KeyBlock& block, int32_t d_value,
                              const float (*weights)[kKeyBlock], const float* correction,
                              float* const* out) noexcept;

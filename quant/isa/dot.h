@@ -108,6 +108,15 @@ template <int n, class F>
   f(Index<n - 1>{});
 }
 
+// f(Index<count>), or f(Index<most>) where count is more.
+template <int most, class F>
+[[gnu::always_inline]] inline void with_count(int32_t count, F f) {
+  if constexpr (most > 1) {
+    if (count < most) return with_count<most - 1>(count, f);
+  }
+  f(Index<most>{});
+}
+
 // The eight 32s of a super-block.
 template <class F>
 [[gnu::always_inline]] inline void for_each_32(F f) {

@@ -30,7 +30,9 @@ struct Gemv {
       for (int32_t t = 0; t < x.n_tokens; t += kTokens) {
         ahead = at_tile;
         float* const to = out.data + static_cast<size_t>(t) * out.stride + row;
-        some_tokens<kTokens>({tile, n_blocks, x.rows + t, to, out.stride, ahead}, x.n_tokens - t);
+        const Job job{tile, n_blocks, x.rows + t, to, out.stride, ahead};
+        with_count<kTokens>(x.n_tokens - t,
+                            [&](auto count) { tokens<decltype(count)::value>(job); });
       }
     }
   }
@@ -53,16 +55,9 @@ struct Gemv {
   struct BlockSums {
     Sums dots[n_tokens][kPanelRows];
     Sums mins[n_tokens][Dot::kHasMins ? kPanelRows : 1];
-    uint16_t scale[kPanelRows], min[kPanelRows];  // float16
+    uint16_t scale[kPanelRows];  // float16
+    uint16_t min[Dot::kHasMins ? kPanelRows : 1];
   };
-
-  template <int32_t n_tokens>
-  static void some_tokens(const Job& job, int32_t left) {
-    if constexpr (n_tokens > 1) {
-      if (left < n_tokens) return some_tokens<n_tokens - 1>(job, left);
-    }
-    tokens<n_tokens>(job);
-  }
 
   template <int32_t n_tokens>
   static void tokens(const Job& job) {

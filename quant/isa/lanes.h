@@ -27,26 +27,12 @@ template <class Isa>
   return Isa::Floats::from_f16_partial(p, n);
 }
 
-// Elements k to k + 15 of a row, or n of them; k is a multiple of 16. Those of
-// BlockQ8_0 are exact: a quant of 8 bits times a scale of 11 fits a float.
-// REQUIRES: whole blocks of these.
-template <class Isa>
-[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const float* row, int64_t k) {
-  return Isa::Floats::load(row + k);
-}
-template <class Isa>
-[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const float* row, int64_t k,
-                                                                 int64_t n) {
-  return Isa::Floats::load_partial(row + k, n);
-}
-template <class Isa>
-[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const uint16_t* row, int64_t k) {
-  return Isa::Floats::from_f16(row + k);
-}
-template <class Isa>
-[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const uint16_t* row, int64_t k,
-                                                                 int64_t n) {
-  return Isa::Floats::from_f16_partial(row + k, n);
+// Elements k to k + 15 of a row, or n of them; k is a multiple of 16. Those of BlockQ8_0 are exact:
+// a quant of 8 bits times a scale of 11 fits a float. REQUIRES: whole blocks of these.
+template <class Isa, class Element, class... Count>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const Element* row, int64_t k,
+                                                                 Count... n) {
+  return load_lanes<Isa>(row + k, n...);
 }
 template <class Isa>
 [[gnu::always_inline]] inline typename Isa::Floats load_lanes_at(const BlockQ8_0* row, int64_t k) {

@@ -91,17 +91,10 @@ struct PanelGemm {
       const int32_t n_tokens = (x.n_tokens - t) / n_tiles;
       slice.x = x.rows + t;
       slice.acc = acc + t;
-      some_tokens<Isa::kTileTokens>(slice, n_tokens);
+      with_count<Isa::kTileTokens>(n_tokens,
+                                   [&](auto count) { tokens<decltype(count)::value>(slice); });
       t += n_tokens;
     }
-  }
-
-  template <int32_t n_tokens>
-  static void some_tokens(const Slice& slice, int32_t left) {
-    if constexpr (n_tokens > 1) {
-      if (left < n_tokens) return some_tokens<n_tokens - 1>(slice, left);
-    }
-    tokens<n_tokens>(slice);
   }
 
   template <int32_t n_tokens>

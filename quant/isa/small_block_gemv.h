@@ -19,8 +19,9 @@ class SmallBlockGemv {
       const uint8_t* const next_tile = tile.rows[0] + weights.row_bytes * kPanelRows;
       for (int32_t t = 0; t < x.n_tokens; t += kTokens) {
         float* const to = out.data + static_cast<size_t>(t) * out.stride + row;
-        some_tokens<kTokens>({tile, next_tile, weights.n_cols / 32, x.rows + t, to, out.stride},
-                             x.n_tokens - t);
+        const Job job{tile, next_tile, weights.n_cols / 32, x.rows + t, to, out.stride};
+        with_count<kTokens>(x.n_tokens - t,
+                            [&](auto count) { tokens<decltype(count)::value>(job); });
       }
     }
   }
@@ -42,14 +43,6 @@ class SmallBlockGemv {
     float* out;
     size_t out_stride;
   };
-
-  template <int32_t n_tokens>
-  static void some_tokens(const Job& job, int32_t left) {
-    if constexpr (n_tokens > 1) {
-      if (left < n_tokens) return some_tokens<n_tokens - 1>(job, left);
-    }
-    tokens<n_tokens>(job);
-  }
 
   template <int32_t n_tokens>
   static void tokens(const Job& job) {
