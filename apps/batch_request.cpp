@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "apps/digest.h"
-#include "apps/json.h"
 #include "apps/request_body.h"
+#include "formats/json/json.h"
 #include "runtime/session/prompt.h"
 #include "runtime/session/thinking_style.h"
 

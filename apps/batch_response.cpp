@@ -5,7 +5,7 @@
 
 #include "apps/digest.h"
 #include "apps/ending.h"
-#include "apps/json.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

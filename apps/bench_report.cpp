@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <utility>
 
-#include "apps/json.h"
 #include "apps/paging_report.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

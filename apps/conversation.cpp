@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "apps/answer_printer.h"
-#include "apps/json.h"
 #include "apps/paging_report.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 

@@ -11,12 +11,12 @@
 #include "apps/exit_code.h"
 #include "apps/expert_heat_map.h"
 #include "apps/expert_usage.h"
-#include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
 #include "apps/terminal.h"
+#include "formats/json/json.h"
 #include "runtime/session/prompt.h"
 
 namespace larder::apps {

@@ -6,12 +6,12 @@
 #include "apps/answer_printer.h"
 #include "apps/ending.h"
 #include "apps/exit_code.h"
-#include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/paging_report.h"
 #include "apps/subcommands.h"
 #include "apps/timings.h"
+#include "formats/json/json.h"
 #include "runtime/session/prompt.h"
 
 namespace larder::apps {

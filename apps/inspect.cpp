@@ -5,11 +5,11 @@
 
 #include "apps/exit_code.h"
 #include "apps/file_summary.h"
-#include "apps/json.h"
 #include "apps/memory_plan.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/subcommands.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

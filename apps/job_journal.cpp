@@ -10,7 +10,7 @@
 #include <cstring>
 #include <utility>
 
-#include "apps/json.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {
@@ -229,7 +229,7 @@ Status Journal::recover(const DataValue& identity, bool restarts) {
   Result<std::optional<std::string>> payload = whole_record(end_, size);
   if (!payload) return payload.status();
   if (!*payload) return begin(identity);
-  const Result<DataValue> old = parse_json(**payload);
+  const Result<DataValue> old = formats::parse_json(**payload);
   const std::string differs =
       old ? difference(*old, identity, {}) : std::string("what it holds cannot be read");
   if (!differs.empty()) {

@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "apps/job_report.h"
-#include "apps/json.h"
 #include "apps/markup.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "apps/exit_code.h"
-#include "apps/json.h"
 #include "apps/markup.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

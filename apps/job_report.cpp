@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "apps/json.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {
@@ -27,7 +27,7 @@ DataValue bins_to_data(const Histogram& histogram, double per) {
 }
 
 std::string id_of(std::string_view text) {
-  const Result<DataValue> record = parse_json(text);
+  const Result<DataValue> record = formats::parse_json(text);
   if (!record) return "null";
   for (const std::string_view name : {"custom_id", "id"}) {
     if (const DataValue* const id = record->find(name)) return to_json(*id);
@@ -85,7 +85,7 @@ double JobReport::tokens_per_second() const noexcept {
 DataValue JobReport::to_data(const JobFacts& facts) const {
   DataValue slowest = DataValue::make_list();
   for (const Slow& slow : slowest_) {
-    Result<DataValue> id = parse_json(slow.id);
+    Result<DataValue> id = formats::parse_json(slow.id);
     slowest.list.push_back(DataValue::make_dict(
         {{"line", slow.line}, {"id", id ? *id : DataValue()}, {"seconds", slow.took_ms / 1e3}}));
   }

@@ -6,11 +6,11 @@
 #include <string>
 
 #include "apps/exit_code.h"
-#include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/subcommands.h"
 #include "apps/template_flags.h"
+#include "formats/json/json.h"
 #include "runtime/session/prompt.h"
 #include "runtime/session/thinking_style.h"
 
@@ -30,7 +30,7 @@ struct RenderOptions {
 Result<DataValue> read_variables(const std::string& path) {
   const Result<std::string> text = read_file(path);
   if (!text) return text.status();
-  Result<DataValue> value = parse_json(*text);
+  Result<DataValue> value = formats::parse_json(*text);
   if (!value) return value.status().with_file(path);
   if (value->kind == DataValue::Kind::list) {
     return DataValue::make_dict({{"messages", std::move(*value)}});

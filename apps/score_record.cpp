@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "apps/json.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {

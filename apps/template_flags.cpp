@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "apps/exit_code.h"
-#include "apps/json.h"
 #include "apps/options.h"
+#include "formats/json/json.h"
 #include "runtime/session/thinking_style.h"
 
 namespace larder::apps {
@@ -40,7 +40,7 @@ Result<std::shared_ptr<const ChatTemplate>> read_template(const TemplateFlags& f
 
 Result<DataValue> template_variables(const TemplateFlags& flags) {
   if (flags.variables.empty()) return DataValue::make_dict();
-  Result<DataValue> value = parse_json(flags.variables);
+  Result<DataValue> value = formats::parse_json(flags.variables);
   if (value && value->kind == DataValue::Kind::dict) return value;
   return Status(Cause::invalid_argument,
                 value ? "must be a JSON object" : value.status().detail().message,

@@ -6,10 +6,10 @@
 #include <string>
 
 #include "apps/exit_code.h"
-#include "apps/json.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
 #include "apps/subcommands.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {
@@ -84,7 +84,7 @@ int decode_one(const Tokenizer& tokenizer, const TokenizeOptions& options, Outpu
 // {"text", "special"} to {"ids"}; "special" may be absent.
 Result<std::string> encode_line(const Tokenizer& tokenizer, const std::string& line,
                                 bool recognises_special) {
-  const Result<DataValue> object = parse_json(line);
+  const Result<DataValue> object = formats::parse_json(line);
   if (!object) return object.status();
   const DataValue* const text = object->find("text");
   if (text == nullptr || text->kind != DataValue::Kind::string) {

@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "apps/json.h"
 #include "apps/options.h"
 #include "apps/output.h"
+#include "formats/json/json.h"
 
 namespace larder::apps {
 namespace {
@@ -52,7 +52,7 @@ Status save_messages(const std::string& path, const std::vector<Message>& messag
 Result<std::vector<Message>> load_messages(const std::string& path) {
   const Result<std::string> text = read_file(path);
   if (!text) return text.status();
-  const Result<DataValue> value = parse_json(*text);
+  const Result<DataValue> value = formats::parse_json(*text);
   if (!value) return value.status().with_file(path);
   const DataValue* const inner = value->find("messages");
   const DataValue& list = inner != nullptr ? *inner : *value;

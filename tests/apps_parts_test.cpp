@@ -13,20 +13,20 @@
 #include <vector>
 
 #include "apps/history_file.h"
-#include "apps/json.h"
 #include "apps/npy.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/terminal.h"
 #include "apps/transcript.h"
 #include "apps/word_wrap.h"
+#include "formats/json/json.h"
 #include "tests/child_process.h"
 
 using larder::Cause;
 using larder::apps::HistoryFile;
-using larder::apps::parse_json;
-using larder::apps::to_json;
 using larder::formats::DataValue;
+using larder::formats::parse_json;
+using larder::formats::to_json;
 using larder::tests::TemporaryFolder;
 
 namespace {
@@ -80,8 +80,8 @@ TEST_CASE("json: nesting is bounded, however deep the text") {
   const auto nested = [](size_t depth) {
     return std::string(depth, '[') + std::string(depth, ']');
   };
-  CHECK(parse_json(nested(larder::apps::kMaxJsonDepth)).ok());
-  for (const size_t depth : {size_t{larder::apps::kMaxJsonDepth} + 1, size_t{100000}}) {
+  CHECK(parse_json(nested(larder::formats::kMaxJsonDepth)).ok());
+  for (const size_t depth : {size_t{larder::formats::kMaxJsonDepth} + 1, size_t{100000}}) {
     CHECK(parse_json(nested(depth)).status().cause() == Cause::limit);
   }
 }

@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <vector>
 
-#include "apps/json.h"
 #include "apps/line_job.h"
 #include "apps/signals.h"
 #include "apps/usage_error.h"
+#include "formats/json/json.h"
 
 namespace {
 
@@ -30,7 +30,7 @@ class EchoWorker : public LineWorker {
   bool has_work() const override { return !held_.empty(); }
   void take(JobLine line) override { held_.push_back(std::move(line)); }
 
-  Status step(bool, std::vector<FinishedLine>& finished) override {
+  Status step(std::vector<FinishedLine>& finished) override {
     if (step_us_ > 0) usleep(static_cast<useconds_t>(step_us_));
     ++n_steps_;
     for (size_t n = 1 + n_steps_ % 5; n > 0 && !held_.empty(); --n) {

@@ -1,4 +1,4 @@
-#include "apps/json.h"
+#include "formats/json/json.h"
 
 #include <cstdint>
 #include <map>
@@ -6,10 +6,9 @@
 #include <utility>
 #include <vector>
 
-namespace larder::apps {
+namespace larder::formats {
 namespace {
 
-using formats::DataValue;
 using nlohmann::ordered_json;
 
 // Builds a DataValue from the parser's events. The innermost open container is the last of `open_`.
@@ -152,4 +151,4 @@ std::string to_json(const DataValue& value) {
   return to_library(value).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-}  // namespace larder::apps
+}  // namespace larder::formats
