@@ -70,8 +70,7 @@ void install_signal_handlers() {
 }
 
 void cancel_on_signal(runtime::Session* session) noexcept { g_session = session; }
-CancelsOnSignal::CancelsOnSignal(runtime::Engine& engine) noexcept { g_engine = &engine; }
-CancelsOnSignal::~CancelsOnSignal() { g_engine = nullptr; }
+void cancel_on_signal(runtime::Engine* engine) noexcept { g_engine = engine; }
 bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
 void end_at_second_signal() noexcept { g_ends_at_second = true; }
