@@ -219,6 +219,8 @@ void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
   const Workspace& space = pass.space;
   const int32_t n = pass.n_rows();
 
+  show_inputs(team, pass, {&w.q.weight, &w.k.weight, &w.v.weight}, space.input.row(0),
+              space.input.stride(), n);
   const quant::MatmulJob projections[] = {multiply(pass, w.q.weight, space.input, n, space.q),
                                           multiply(pass, w.k.weight, space.input, n, space.k),
                                           multiply(pass, w.v.weight, space.input, n, space.v)};

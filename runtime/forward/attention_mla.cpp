@@ -114,6 +114,8 @@ void absorb_queries(quant::Team& team, const LayerStep& layer, const RowBlock& b
     split_queries(layer, block, static_cast<int32_t>(place), forms);
   });
   if (k_b.first.data) {
+    show_head_inputs(team, pass, k_b.first, config.n_heads, pass.space.unrotated.row(0),
+                     pass.space.unrotated.stride(), block.n);
     const int32_t width = config.d_cached_key();
     multiply_heads(team, layer, k_b, pass.space.unrotated, block, pass.space.latent_q,
                    static_cast<size_t>(config.n_heads) * static_cast<size_t>(width), width);
@@ -174,6 +176,8 @@ void attend_block(quant::Team& team, const LayerStep& layer, const RowBlock& blo
     attend_heads(layer, block, static_cast<int32_t>(item / n_groups), head,
                  std::min(n_together, config.n_heads - head), forms);
   });
+  show_head_inputs(team, pass, layer.weights.v_b.first, config.n_heads, pass.space.attended.row(0),
+                   pass.space.attended.stride(), block.n);
   multiply_heads(team, layer, layer.weights.v_b, pass.space.attended, block,
                  pass.space.mixed.row(block.first), pass.space.mixed.stride(), config.d_value);
 }
@@ -194,6 +198,8 @@ void attend_mla(quant::Team& team, const LayerStep& layer) noexcept {
   const int32_t n = pass.n_rows();
   const bool has_query_latent = config.d_query_latent > 0;
 
+  show_inputs(team, pass, {has_query_latent ? &w.q_a.weight : &w.q.weight, &w.kv_a.weight},
+              space.input.row(0), space.input.stride(), n);
   quant::MatmulJob jobs[] = {
       has_query_latent ? multiply(pass, w.q_a.weight, space.input, n, space.query_latent.row(0))
                        : multiply(pass, w.q.weight, space.input, n, space.q),
@@ -203,7 +209,12 @@ void attend_mla(quant::Team& team, const LayerStep& layer) noexcept {
 
   const ActivationForms query_forms = forms_for({w.q.weight}, pass.matmul.arithmetic);
   team.for_each(n, [&](int64_t row) { finish_latents(layer, row, query_forms); });
+  // attn_kv_b as the matrix that makes keys of latents; here it is multiplied the other way around.
+  show_inputs(team, pass, {&w.k_b_transposed.first}, space.k,
+              static_cast<size_t>(config.d_cached_key()), n);
   if (has_query_latent) {
+    show_inputs(team, pass, {&w.q.weight}, space.query_latent.row(0), space.query_latent.stride(),
+                n);
     const quant::MatmulJob job[] = {multiply(pass, w.q.weight, space.query_latent, n, space.q)};
     quant::grouped_matmul(team, pass.matmul, job);
   }

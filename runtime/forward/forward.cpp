@@ -16,6 +16,7 @@ void ForwardObserver::layer_output(int, const float*, int, int) {}
 void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
 void ForwardObserver::source_output(const float*, size_t, int, int) {}
 void ForwardObserver::part_done(PassPart) {}
+WeightInputReader* ForwardObserver::weight_inputs() noexcept { return nullptr; }
 
 namespace {
 
@@ -241,7 +242,7 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
   pass.reader = reader;
   if (reader) impl.n_logits = 0;
   pass.cancel = cancel;
-  pass.observer = observer;
+  pass.observe_by(observer);
   for (size_t i = 0; i < sequences.size(); ++i)
     sequences[i]->make_room(impl.space.sequence_lengths[i] - sequences[i]->n_positions());
   impl.parallel.run([&](quant::Team& team) { run_decoder(team, pass); });
@@ -259,7 +260,7 @@ Status Forward::encode(std::span<const TokenRow> rows, std::span<SequenceState* 
   Pass pass = impl.pass_of(rows, sequences);
   pass.position_bias = impl.cover(pass.config.encoder(), impl.space.encoder_bias, rows);
   pass.cancel = cancel;
-  pass.observer = observer;
+  pass.observe_by(observer);
   impl.parallel.run([&](quant::Team& team) { run_encoder(team, pass); });
   // Keys and values of some layers may be the new source's by then.
   const bool is_lost = pass.status.cause() == Cause::numeric;

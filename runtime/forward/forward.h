@@ -11,6 +11,7 @@
 #include "quant/grouped_matmul.h"
 #include "quant/kernel_set.h"
 #include "runtime/experts/expert_store.h"
+#include "runtime/forward/weight_inputs.h"
 #include "runtime/model/model.h"
 #include "runtime/session/sequence_state.h"
 
@@ -45,6 +46,8 @@ class ForwardObserver {
   // The team has done what belongs to this part since the part before it ended. Carried states are
   // attention's part.
   virtual void part_done(PassPart part);
+  // Who wants to see what weights multiply; asked once a pass. Null: nobody.
+  virtual WeightInputReader* weight_inputs() noexcept;
 };
 
 // Takes logits as soon as they are computed.

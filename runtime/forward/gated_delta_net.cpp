@@ -20,6 +20,10 @@ void project(quant::Team& team, const LayerStep& layer) noexcept {
   const LayerWeights& w = layer.weights;
   const Workspace& space = pass.space;
   const int32_t n = pass.n_rows(), n_heads = layer.config.n_heads;
+  show_inputs(team, pass,
+              {&w.conv_input.weight, &w.mixed_gate.weight, &w.rates_and_steps.weight,
+               &w.rates.weight, &w.steps.weight},
+              space.input.row(0), space.input.stride(), n);
   quant::MatmulJob jobs[] = {multiply(pass, w.conv_input.weight, space.input, n, space.conv_input),
                              multiply(pass, w.mixed_gate.weight, space.input, n, space.mixed_gate),
                              {},

@@ -67,6 +67,7 @@ void project_mixed(quant::Team& team, const LayerStep& layer, const Linear& outp
   team.for_each(n, [&](int64_t row) {
     space.mixed.round(pass.vector(), row, layer.config.mixed_width(), forms);
   });
+  show_inputs(team, pass, {&output.weight}, space.mixed.row(0), space.mixed.stride(), n);
   const quant::MatmulJob job[] = {multiply(pass, output.weight, space.mixed, n, space.branch)};
   quant::grouped_matmul(team, pass.matmul, job);
   if (output.bias)
@@ -172,6 +173,7 @@ void read_out(quant::Team& team, Pass& pass, int32_t first, int32_t n) noexcept 
   team.for_each(n, [&](int64_t i) {
     norm_row(pass, pass.stream(wanted[i]), pass.weights.output_norm, i, forms);
   });
+  show_inputs(team, pass, {&head.weight}, pass.space.input.row(0), pass.space.input.stride(), n);
   const quant::MatmulJob job[] = {
       multiply(pass, head.weight, pass.space.input, n, pass.space.logits)};
   quant::grouped_matmul(team, pass.matmul, job);

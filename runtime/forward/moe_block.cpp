@@ -122,6 +122,7 @@ void run_experts(quant::Team& team, const LayerStep& layer) noexcept {
     }
     team.once([&] { wave.next(layer, ExpertWave::Arrivals::awaited); });
   }
+  show_expert_inputs(team, layer);
   team.for_each(pass.n_rows(), [&](int64_t row) { add_results(layer, row); });
 }
 

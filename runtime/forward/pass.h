@@ -33,6 +33,7 @@ struct PassInputs {
   int32_t n_logits = 0;                         // rows that want them: space.logit_rows
   int32_t n_logits_at_once = 0;
   ForwardObserver* observer = nullptr;
+  WeightInputReader* weight_inputs = nullptr;  // the observer's
   LogitsReader* reader = nullptr;
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -48,6 +49,10 @@ struct Pass : PassInputs {
   NumericFaults faults;
   bool stops = false;
 
+  void observe_by(ForwardObserver* by) noexcept {
+    observer = by;
+    weight_inputs = by ? by->weight_inputs() : nullptr;
+  }
   const quant::VectorKernels& vector() const noexcept { return kernels.vector; }
   int32_t n_rows() const noexcept { return static_cast<int32_t>(rows.size()); }
   SequenceState& sequence_of(int64_t row) const noexcept {

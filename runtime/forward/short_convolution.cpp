@@ -15,6 +15,8 @@ void mix_short_convolution(quant::Team& team, const LayerStep& layer) noexcept {
   const int32_t n = pass.n_rows(), width = layer.config.n_channels;
   const int64_t row_width = 3 * int64_t{width};
 
+  show_inputs(team, pass, {&layer.weights.conv_input.weight}, space.input.row(0),
+              space.input.stride(), n);
   const quant::MatmulJob job[] = {
       multiply(pass, layer.weights.conv_input.weight, space.input, n, space.conv_input)};
   quant::grouped_matmul(team, pass.matmul, job);

@@ -24,6 +24,8 @@ void store_layer(quant::Team& team, const LayerStep& layer) noexcept {
   const LayerWeights& w = layer.weights;
   const Workspace& space = pass.space;
   const int32_t n = pass.n_rows();
+  show_inputs(team, pass, {&w.source_k.weight, &w.source_v.weight}, space.input.row(0),
+              space.input.stride(), n);
   const quant::MatmulJob projections[] = {
       multiply(pass, w.source_k.weight, space.input, n, space.k),
       multiply(pass, w.source_v.weight, space.input, n, space.v)};
@@ -56,6 +58,8 @@ ActivationForms source_forms(const Pass& pass) noexcept {
 void attend_source(quant::Team& team, const LayerStep& layer) noexcept {
   const Pass& pass = layer.pass;
   const int32_t n = pass.n_rows(), n_kv = layer.config.n_kv_heads;
+  show_inputs(team, pass, {&layer.weights.source_q.weight}, pass.space.input.row(0),
+              pass.space.input.stride(), n);
   const quant::MatmulJob queries[] = {
       multiply(pass, layer.weights.source_q.weight, pass.space.input, n, pass.space.q)};
   quant::grouped_matmul(team, pass.matmul, queries);
