@@ -1,4 +1,5 @@
 // larder.hpp as a program uses it: with exceptions where the compiler has them, and by asking.
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <larder.hpp>
@@ -69,6 +70,34 @@ int converse(const char* path) {
 }
 
 #ifdef __cpp_exceptions
+// Sessions of the same options: each call throws what its own callback threw.
+void throw_on_two_threads(const larder::Model& model) {
+  auto options = larder::Options::make().value();
+  thread_local int number = 0;
+  options
+      .on_progress([](uint64_t, uint64_t) -> larder_flow {
+        if (number == 0) return LARDER_CONTINUE;
+        throw number;
+      })
+      .value();
+  std::atomic<int> n_own{0};
+  const auto work = [&](int own) {
+    auto session = larder::Session::open(model, &options).value();
+    number = own;
+    for (int i = 0; i < 50; ++i) {
+      try {
+        (void)session.prefill({1, 2, 3});
+      } catch (int caught) {
+        n_own += caught == own ? 1 : 0;
+      }
+    }
+  };
+  std::thread other(work, 1);
+  work(2);
+  other.join();
+  check(n_own == 100, "each its own");
+}
+
 void throw_and_catch(const char* path) {
   try {
     larder::Model::open("/nowhere").value();
@@ -89,6 +118,7 @@ void throw_and_catch(const char* path) {
     check(std::string(error.what()) == "from a callback", "the same");
   }
   check(session.chat(messages).ok(), "goes on");
+  throw_on_two_threads(model);
 }
 #endif
 
