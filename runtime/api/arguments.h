@@ -1,6 +1,7 @@
 // What comes in as pointers and lengths, and goes out as memory of the caller's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -29,8 +30,9 @@ struct IdsArgument {
   std::span<const int32_t> view() const noexcept { return {data, n}; }
 };
 
+inline Outcome null_with_length() noexcept { return invalid("a null pointer with a length"); }
 inline Outcome check(TextArgument text) noexcept {
-  return text.is_valid() ? Outcome() : invalid("a null pointer with a length");
+  return text.is_valid() ? Outcome() : null_with_length();
 }
 inline Outcome check(IdsArgument ids) noexcept {
   return ids.is_valid() ? Outcome() : invalid("a null pointer with a length, or too many tokens");
@@ -41,6 +43,29 @@ inline Outcome check_path(TextArgument path) noexcept {
   if (path.n_bytes == 0) return invalid("an empty path");
   if (path.view().find('\0') != std::string_view::npos) return invalid("a path with a NUL inside");
   return {};
+}
+
+// Empties what a call gives.
+template <class... T>
+Outcome cleared(T*... out) noexcept {
+  if (((out == nullptr) || ...)) return invalid("a null pointer for a result");
+  ((*out = T{}), ...);
+  return {};
+}
+inline Outcome cleared_values(int64_t* values, size_t n_values) noexcept {
+  if (values == nullptr) return invalid("a null pointer for a result");
+  std::fill_n(values, n_values, 0);
+  return {};
+}
+// The same of a text, which is never null.
+inline Outcome cleared_text(const char** text, size_t* n_bytes) noexcept {
+  const Outcome outcome = cleared(text, n_bytes);
+  if (outcome.ok()) *text = "";
+  return outcome;
+}
+inline void lend(const std::string& held, const char** text, size_t* n_bytes) noexcept {
+  *text = held.c_str();
+  *n_bytes = held.size();
 }
 
 // Copies with a NUL behind the last. Error: LARDER_OUT_OF_MEMORY.

@@ -46,8 +46,7 @@ NewAnswer new_answer() { return NewAnswer(new larder_answer(std::in_place)); }
 Outcome generate_answer(OpenSession& open, const OptionValues& options, TextCallback text,
                         Answer& answer) {
   Session& session = *open.session;
-  if (session.logits().empty())
-    return invalid("the session has no logits to go on from; append a token first");
+  if (session.logits().empty()) return no_logits();
   const auto with = options.sampler(session.model().file());
   if (!with) return with.status();
   Sampler sampler(*with, session.model().config().n_vocab);
@@ -73,10 +72,7 @@ Outcome chat_answer(OpenSession& open, const std::vector<Message>& messages,
   auto own_template = options.chat_template();
   if (!own_template) return own_template.status();
   auto chat = Chat::create(session, std::move(*with), std::move(*own_template));
-  if (!chat) {
-    const Status status = chat.status();
-    return status.cause() == Cause::missing ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
-  }
+  if (!chat) return template_failure(chat.status());
   (*chat)->set_messages(messages);
   Result<Answer> answered = (*chat)->answer(
       open.options.progress.of_tokens(),
@@ -95,14 +91,11 @@ using namespace larder::runtime;
 larder_status larder_session_generate(larder_session* session, const larder_options* options,
                                       larder_text_fn text, void* user, larder_answer** answer,
                                       larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (answer != nullptr) *answer = nullptr;
-    const OptionsArgument with(options);
-    if (Outcome o = with.check(); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
+  if (answer != nullptr) *answer = nullptr;
+  const OptionsArgument with(options);
+  return leased(error, with.check(), session, [&](OpenSession& open) -> Outcome {
     NewAnswer made = new_answer();
-    if (Outcome o = generate_answer(*lease, *with, {text, user}, **made); !o.ok()) return o;
+    if (Outcome o = generate_answer(open, *with, {text, user}, **made); !o.ok()) return o;
     if (answer != nullptr) *answer = made.release();
     return {};
   });
@@ -111,16 +104,13 @@ larder_status larder_session_generate(larder_session* session, const larder_opti
 larder_status larder_session_chat(larder_session* session, const larder_messages* messages,
                                   const larder_options* options, larder_text_fn text, void* user,
                                   larder_answer** answer, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (answer != nullptr) *answer = nullptr;
-    const OptionsArgument with(options);
-    if (Outcome o = check(messages); !o.ok()) return o;
-    if (Outcome o = with.check(); !o.ok()) return o;
+  if (answer != nullptr) *answer = nullptr;
+  const OptionsArgument with(options);
+  const Outcome arguments = first_failure(check(messages), with.check());
+  return leased(error, arguments, session, [&](OpenSession& open) -> Outcome {
     if ((*messages)->empty()) return invalid("there are no messages");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
     NewAnswer made = new_answer();
-    if (Outcome o = chat_answer(*lease, **messages, *with, {text, user}, **made); !o.ok()) return o;
+    if (Outcome o = chat_answer(open, **messages, *with, {text, user}, **made); !o.ok()) return o;
     if (answer != nullptr) *answer = made.release();
     return {};
   });
@@ -128,12 +118,9 @@ larder_status larder_session_chat(larder_session* session, const larder_messages
 
 larder_status larder_sampler_new(const larder_model* model, const larder_options* options,
                                  larder_sampler** sampler, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (sampler == nullptr) return invalid("sampler is null");
-    *sampler = nullptr;
-    const OptionsArgument with(options);
-    if (Outcome o = check(model); !o.ok()) return o;
-    if (Outcome o = with.check(); !o.ok()) return o;
+  const OptionsArgument with(options);
+  const Outcome arguments = first_failure(cleared(sampler), check(model), with.check());
+  return guarded(error, arguments, [&]() -> Outcome {
     const Model& opened = *(*model)->model;
     const auto chosen = with->sampler(opened.file());
     if (!chosen) return chosen.status();
@@ -144,25 +131,21 @@ larder_status larder_sampler_new(const larder_model* model, const larder_options
   });
 }
 
-void larder_sampler_free(larder_sampler* sampler) {
-  if (check(sampler).ok()) sampler->close(sampler);
-}
+void larder_sampler_free(larder_sampler* sampler) { close_quietly(sampler); }
 
 larder_status larder_sampler_sample(larder_sampler* sampler, const larder_session* session,
                                     int32_t* token, float* logprob, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (logprob != nullptr) *logprob = 0;
-    if (token == nullptr) return invalid("token is null");
-    *token = formats::kNoToken;
-    const Lease chooser(sampler);
-    if (!chooser.outcome().ok()) return chooser.outcome();
+  if (logprob != nullptr) *logprob = 0;
+  const Outcome arguments = cleared(token);
+  if (token != nullptr) *token = formats::kNoToken;
+  return leased(error, arguments, sampler, [&](OpenSampler& chooser) -> Outcome {
     const Lease lease(session);
     if (!lease.outcome().ok()) return lease.outcome();
     const std::span<const float> logits = lease->session->logits();
-    if (logits.empty()) return invalid("the session has no logits; append a token first");
-    if (logits.size() != static_cast<size_t>(chooser->n_vocab))
+    if (logits.empty()) return no_logits();
+    if (logits.size() != static_cast<size_t>(chooser.n_vocab))
       return invalid("the sampler is of another model");
-    const Result<Sampled> sampled = chooser->sampler->sample(logits, lease->session->tokens());
+    const Result<Sampled> sampled = chooser.sampler->sample(logits, lease->session->tokens());
     if (!sampled) return sampled.status();
     *token = sampled->token;
     if (logprob != nullptr) *logprob = sampled->logprob;

@@ -46,26 +46,20 @@ using namespace larder;
 using namespace larder::runtime;
 
 larder_status larder_messages_new(larder_messages** messages, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (messages == nullptr) return invalid("messages is null");
-    *messages = nullptr;
+  return guarded(error, cleared(messages), [messages]() -> Outcome {
     *messages = new larder_messages(std::in_place);
     return {};
   });
 }
 
-void larder_messages_free(larder_messages* messages) {
-  if (check(messages).ok()) messages->close(messages);
-}
+void larder_messages_free(larder_messages* messages) { close_quietly(messages); }
 
 larder_status larder_messages_add(larder_messages* messages, const char* role, size_t n_role,
                                   const char* content, size_t n_content, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const TextArgument who{role, n_role}, what{content, n_content};
-    if (Outcome o = check(who); !o.ok()) return o;
-    if (Outcome o = check(what); !o.ok()) return o;
+  const TextArgument who{role, n_role}, what{content, n_content};
+  const Outcome arguments = first_failure(check(who), check(what), check(messages));
+  return guarded(error, arguments, [&]() -> Outcome {
     if (who.n_bytes == 0) return invalid("an empty role");
-    if (Outcome o = check(messages); !o.ok()) return o;
     (*messages)->push_back({std::string(who.view()), std::string(what.view())});
     return {};
   });
@@ -73,9 +67,7 @@ larder_status larder_messages_add(larder_messages* messages, const char* role, s
 
 larder_status larder_messages_add_answer(larder_messages* messages, const larder_answer* answer,
                                          larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (Outcome o = check(messages); !o.ok()) return o;
-    if (Outcome o = check(answer); !o.ok()) return o;
+  return guarded(error, first_failure(check(messages), check(answer)), [=]() -> Outcome {
     (*messages)->push_back((*answer)->message);
     return {};
   });
@@ -83,34 +75,25 @@ larder_status larder_messages_add_answer(larder_messages* messages, const larder
 
 larder_status larder_messages_count(const larder_messages* messages, size_t* n,
                                     larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (n == nullptr) return invalid("n is null");
-    *n = 0;
-    if (Outcome o = check(messages); !o.ok()) return o;
+  return guarded(error, first_failure(cleared(n), check(messages)), [=]() -> Outcome {
     *n = (*messages)->size();
     return {};
   });
 }
 
 larder_status larder_messages_truncate(larder_messages* messages, size_t n, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (Outcome o = check(messages); !o.ok()) return o;
+  return guarded(error, check(messages), [=]() -> Outcome {
     if (n > (*messages)->size()) return invalid("there are not so many messages");
     (*messages)->resize(n);
     return {};
   });
 }
 
-void larder_answer_free(larder_answer* answer) {
-  if (check(answer).ok()) answer->close(answer);
-}
+void larder_answer_free(larder_answer* answer) { close_quietly(answer); }
 
 larder_status larder_answer_number(const larder_answer* answer, int32_t which, int64_t* value,
                                    larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (value == nullptr) return invalid("value is null");
-    *value = 0;
-    if (Outcome o = check(answer); !o.ok()) return o;
+  return guarded(error, first_failure(cleared(value), check(answer)), [=]() -> Outcome {
     bool is_known = true;
     *value = number_of(**answer, which, is_known);
     return is_known ? Outcome() : invalid("an answer has no such number");
@@ -119,28 +102,22 @@ larder_status larder_answer_number(const larder_answer* answer, int32_t which, i
 
 larder_status larder_answer_text(const larder_answer* answer, int32_t part, const char** text,
                                  size_t* n_bytes, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = "";
-    *n_bytes = 0;
-    if (Outcome o = check(answer); !o.ok()) return o;
+  const Outcome arguments = first_failure(cleared_text(text, n_bytes), check(answer));
+  return guarded(error, arguments, [=]() -> Outcome {
     if (part != LARDER_PART_ANSWER && part != LARDER_PART_THINKING)
       return invalid("an answer has no text of this part");
     const Message& message = (*answer)->message;
-    const std::string& wanted = part == LARDER_PART_ANSWER ? message.content : message.thinking;
-    *text = wanted.c_str();
-    *n_bytes = wanted.size();
+    lend(part == LARDER_PART_ANSWER ? message.content : message.thinking, text, n_bytes);
     return {};
   });
 }
 
 larder_status larder_answer_tokens(const larder_answer* answer, const int32_t** ids,
                                    const float** logprobs, size_t* n_tokens, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (ids != nullptr) *ids = nullptr;
-    if (logprobs != nullptr) *logprobs = nullptr;
-    if (n_tokens != nullptr) *n_tokens = 0;
-    if (Outcome o = check(answer); !o.ok()) return o;
+  if (ids != nullptr) *ids = nullptr;
+  if (logprobs != nullptr) *logprobs = nullptr;
+  if (n_tokens != nullptr) *n_tokens = 0;
+  return guarded(error, check(answer), [=]() -> Outcome {
     if (ids != nullptr) *ids = (*answer)->tokens.data();
     if (logprobs != nullptr) *logprobs = (*answer)->logprobs.data();
     if (n_tokens != nullptr) *n_tokens = (*answer)->tokens.size();
@@ -150,10 +127,9 @@ larder_status larder_answer_tokens(const larder_answer* answer, const int32_t** 
 
 larder_status larder_answer_call(const larder_answer* answer, size_t index, const char** name,
                                  const char** arguments, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (name != nullptr) *name = "";
-    if (arguments != nullptr) *arguments = "";
-    if (Outcome o = check(answer); !o.ok()) return o;
+  if (name != nullptr) *name = "";
+  if (arguments != nullptr) *arguments = "";
+  return guarded(error, check(answer), [=]() -> Outcome {
     const std::vector<ToolCall>& calls = (*answer)->message.calls;
     if (index >= calls.size()) return invalid("the answer has not so many calls");
     if (name != nullptr) *name = calls[index].name.c_str();

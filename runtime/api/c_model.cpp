@@ -1,5 +1,5 @@
 // Opening models, and what they are.
-#include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -71,24 +71,19 @@ int64_t number_of(const Model& model, int32_t which, bool& is_known) {
   }
 }
 
-void put(int64_t* values, size_t n_values, int32_t which, uint64_t value) {
-  if (static_cast<size_t>(which) < n_values)
-    values[which] = static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX));
-}
-
-Outcome estimate(const Model& model, const OptionValues& options, int64_t* bytes, size_t n) {
+Outcome estimate(const Model& model, const OptionValues& options, std::span<int64_t> bytes) {
   const Result<RamBudget> plan = Session::plan(model, options.session());
   if (!plan) return plan.status();
-  put(bytes, n, LARDER_MEMORY_TOTAL, plan->total_bytes());
-  put(bytes, n, LARDER_MEMORY_PROGRAM, plan->needs.program_bytes + plan->table_bytes);
-  put(bytes, n, LARDER_MEMORY_DENSE, plan->needs.dense_bytes);
-  put(bytes, n, LARDER_MEMORY_CACHE, plan->needs.cache_bytes);
-  put(bytes, n, LARDER_MEMORY_BUFFERS, plan->needs.buffer_bytes);
-  put(bytes, n, LARDER_MEMORY_EXPERTS, plan->expert_bytes);
-  put(bytes, n, LARDER_MEMORY_ALL_EXPERTS, plan->needs.all_expert_bytes);
-  put(bytes, n, LARDER_MEMORY_LEAST,
+  put(bytes, LARDER_MEMORY_TOTAL, plan->total_bytes());
+  put(bytes, LARDER_MEMORY_PROGRAM, plan->needs.program_bytes + plan->table_bytes);
+  put(bytes, LARDER_MEMORY_DENSE, plan->needs.dense_bytes);
+  put(bytes, LARDER_MEMORY_CACHE, plan->needs.cache_bytes);
+  put(bytes, LARDER_MEMORY_BUFFERS, plan->needs.buffer_bytes);
+  put(bytes, LARDER_MEMORY_EXPERTS, plan->expert_bytes);
+  put(bytes, LARDER_MEMORY_ALL_EXPERTS, plan->needs.all_expert_bytes);
+  put(bytes, LARDER_MEMORY_LEAST,
       plan->needs.all_expert_bytes > 0 ? plan->floor_bytes : plan->total_bytes());
-  put(bytes, n, LARDER_MEMORY_IS_PAGED, plan->is_paged ? 1 : 0);
+  put(bytes, LARDER_MEMORY_IS_PAGED, plan->is_paged ? 1 : 0);
   return {};
 }
 
@@ -100,14 +95,11 @@ using namespace larder::runtime;
 
 larder_status larder_model_open(const char* path, size_t n_path, const larder_options* options,
                                 larder_model** model, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (model == nullptr) return invalid("model is null");
-    *model = nullptr;
-    const OptionsArgument with(options);
-    if (Outcome o = with.check(); !o.ok()) return o;
-    const TextArgument argument{path, n_path};
-    if (Outcome o = check_path(argument); !o.ok()) return o;
-    auto opened = open_model(argument.view(), *with);
+  const OptionsArgument with(options);
+  const TextArgument file{path, n_path};
+  const Outcome arguments = first_failure(cleared(model), with.check(), check_path(file));
+  return guarded(error, arguments, [&]() -> Outcome {
+    auto opened = open_model(file.view(), *with);
     if (!opened) return opened.status();
     std::string name(string_or_empty((*opened)->file(), "general.name"));
     *model = new larder_model(std::in_place, OpenModel{std::move(*opened), std::move(name)});
@@ -116,20 +108,15 @@ larder_status larder_model_open(const char* path, size_t n_path, const larder_op
 }
 
 larder_status larder_model_close(larder_model* model) {
-  return guarded(nullptr, [&]() -> Outcome {
-    if (model == nullptr) return {};
-    if (Outcome o = check(model); !o.ok()) return o;
-    model->close(model);
-    return {};
-  });
+  if (model == nullptr) return LARDER_OK;
+  const Outcome is_open = check(model);
+  if (is_open.ok()) model->close(model);
+  return is_open.status();
 }
 
 larder_status larder_model_number(const larder_model* model, int32_t which, int64_t* value,
                                   larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (value == nullptr) return invalid("value is null");
-    *value = 0;
-    if (Outcome o = check(model); !o.ok()) return o;
+  return guarded(error, first_failure(cleared(value), check(model)), [=]() -> Outcome {
     bool is_known = true;
     *value = number_of(*(*model)->model, which, is_known);
     return is_known ? Outcome() : invalid("a model has no such number");
@@ -138,25 +125,19 @@ larder_status larder_model_number(const larder_model* model, int32_t which, int6
 
 larder_status larder_model_text(const larder_model* model, int32_t which, const char** text,
                                 size_t* n_bytes, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = "";
-    *n_bytes = 0;
-    if (Outcome o = check(model); !o.ok()) return o;
+  const Outcome arguments = first_failure(cleared_text(text, n_bytes), check(model));
+  return guarded(error, arguments, [=]() -> Outcome {
     const Model& opened = *(*model)->model;
-    const auto give = [&](const std::string& value) {
-      *text = value.c_str();
-      *n_bytes = value.size();
-    };
     switch (which) {
       case LARDER_MODEL_ARCHITECTURE:
-        give(opened.config().architecture);
+        lend(opened.config().architecture, text, n_bytes);
         return {};
       case LARDER_MODEL_NAME:
-        give((*model)->name);
+        lend((*model)->name, text, n_bytes);
         return {};
       case LARDER_MODEL_TEMPLATE:
-        if (opened.chat_template() != nullptr) give(opened.chat_template()->source());
+        if (opened.chat_template() != nullptr)
+          lend(opened.chat_template()->source(), text, n_bytes);
         return {};
       default:
         return invalid("a model has no such text");
@@ -166,12 +147,9 @@ larder_status larder_model_text(const larder_model* model, int32_t which, const 
 
 larder_status larder_model_is_end(const larder_model* model, int32_t token, int32_t* is_end,
                                   larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (is_end == nullptr) return invalid("is_end is null");
-    *is_end = 0;
-    if (Outcome o = check(model); !o.ok()) return o;
+  return guarded(error, first_failure(cleared(is_end), check(model)), [=]() -> Outcome {
     const formats::Tokenizer& tokenizer = *(*model)->model->tokenizer();
-    if (token < 0 || token >= tokenizer.n_vocab()) return invalid("no token of the vocabulary");
+    if (Outcome o = check_token(tokenizer, token); !o.ok()) return o;
     *is_end = tokenizer.is_end_of_generation(token) ? 1 : 0;
     return {};
   });
@@ -179,27 +157,23 @@ larder_status larder_model_is_end(const larder_model* model, int32_t token, int3
 
 larder_status larder_model_estimate(const larder_model* model, const larder_options* options,
                                     int64_t* bytes, size_t n_values, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (bytes == nullptr) return invalid("bytes is null");
-    std::fill_n(bytes, n_values, 0);
-    if (Outcome o = check(model); !o.ok()) return o;
-    const OptionsArgument with(options);
-    if (Outcome o = with.check(); !o.ok()) return o;
-    return estimate(*(*model)->model, *with, bytes, n_values);
+  const OptionsArgument with(options);
+  const Outcome arguments =
+      first_failure(cleared_values(bytes, n_values), check(model), with.check());
+  return guarded(error, arguments, [&] {
+    return estimate(*(*model)->model, *with, {bytes, n_values});
   });
 }
 
 larder_status larder_estimate(const char* path, size_t n_path, const larder_options* options,
                               int64_t* bytes, size_t n_values, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (bytes == nullptr) return invalid("bytes is null");
-    std::fill_n(bytes, n_values, 0);
-    const OptionsArgument with(options);
-    if (Outcome o = with.check(); !o.ok()) return o;
-    const TextArgument argument{path, n_path};
-    if (Outcome o = check_path(argument); !o.ok()) return o;
-    const auto model = open_model(argument.view(), *with);
+  const OptionsArgument with(options);
+  const TextArgument file{path, n_path};
+  const Outcome arguments =
+      first_failure(cleared_values(bytes, n_values), with.check(), check_path(file));
+  return guarded(error, arguments, [&]() -> Outcome {
+    const auto model = open_model(file.view(), *with);
     if (!model) return model.status();
-    return estimate(**model, *with, bytes, n_values);
+    return estimate(**model, *with, {bytes, n_values});
   });
 }

@@ -22,6 +22,10 @@ Status io_error(const char* what) {
   return Status(Cause::io, what + (": " + std::system_category().message(errno)));
 }
 
+Outcome check_descriptor(int descriptor) {
+  return descriptor < 0 ? invalid("no descriptor") : Outcome();
+}
+
 Status ends_early() { return Status(Cause::truncated, "the saved session ends early"); }
 
 // Bytes of the caller's, from the first on.
@@ -116,31 +120,24 @@ using namespace larder::runtime;
 
 larder_status larder_session_saved_bytes(const larder_session* session, size_t* n_bytes,
                                          larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (n_bytes == nullptr) return invalid("n_bytes is null");
-    *n_bytes = 0;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    *n_bytes = saved_bytes(*lease->session);
+  return leased(error, cleared(n_bytes), session, [&](const OpenSession& open) -> Outcome {
+    *n_bytes = saved_bytes(*open.session);
     return {};
   });
 }
 
 larder_status larder_session_save(const larder_session* session, void* buffer, size_t n_bytes,
                                   size_t* n_written, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (n_written == nullptr) return invalid("n_written is null");
-    *n_written = 0;
-    if (buffer == nullptr && n_bytes > 0) return invalid("a null pointer with a length");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    const size_t needed = saved_bytes(*lease->session);
+  const Outcome room = buffer == nullptr && n_bytes > 0 ? null_with_length() : Outcome();
+  const Outcome arguments = first_failure(cleared(n_written), room);
+  return leased(error, arguments, session, [&](const OpenSession& open) -> Outcome {
+    const size_t needed = saved_bytes(*open.session);
     if (needed > n_bytes) {
       *n_written = needed;
       return invalid("the buffer is too small");
     }
     Buffer<std::byte> into{static_cast<std::byte*>(buffer), n_bytes};
-    const Status status = save(*lease->session, [&](std::span<const std::byte> bytes) {
+    const Status status = save(*open.session, [&](std::span<const std::byte> bytes) {
       std::byte* const to = into.take(bytes.size());
       if (to == nullptr) return Status(Cause::overflow, "more bytes than were announced");
       std::memcpy(to, bytes.data(), bytes.size());
@@ -153,12 +150,10 @@ larder_status larder_session_save(const larder_session* session, void* buffer, s
 
 larder_status larder_session_restore(larder_session* session, const void* buffer, size_t n_bytes,
                                      larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (buffer == nullptr) return invalid("buffer is null");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
+  const Outcome arguments = buffer == nullptr ? invalid("buffer is null") : Outcome();
+  return leased(error, arguments, session, [&](OpenSession& open) -> Outcome {
     Buffer<const std::byte> from{static_cast<const std::byte*>(buffer), n_bytes};
-    return restore(*lease->session, [&](std::span<std::byte> bytes) {
+    return restore(*open.session, [&](std::span<std::byte> bytes) {
       const std::byte* const next = from.take(bytes.size());
       if (next == nullptr) return ends_early();
       std::memcpy(bytes.data(), next, bytes.size());
@@ -169,60 +164,43 @@ larder_status larder_session_restore(larder_session* session, const void* buffer
 
 larder_status larder_session_save_file(const larder_session* session, const char* path,
                                        size_t n_path, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const TextArgument argument{path, n_path};
-    if (Outcome o = check_path(argument); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return save_file(*lease->session, argument.view());
-  });
+  const TextArgument file{path, n_path};
+  return leased(error, check_path(file), session,
+                [&](const OpenSession& open) { return save_file(*open.session, file.view()); });
 }
 
 larder_status larder_session_restore_file(larder_session* session, const char* path, size_t n_path,
                                           larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const TextArgument argument{path, n_path};
-    if (Outcome o = check_path(argument); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return restore_file(*lease->session, argument.view());
-  });
+  const TextArgument file{path, n_path};
+  return leased(error, check_path(file), session,
+                [&](OpenSession& open) { return restore_file(*open.session, file.view()); });
 }
 
 larder_status larder_session_save_descriptor(const larder_session* session, int descriptor,
                                              larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (descriptor < 0) return invalid("no descriptor");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    Gathered gathered(descriptor);
-    const Status status = save(
-        *lease->session, [&](std::span<const std::byte> bytes) { return gathered.add(bytes); });
-    return status.ok() ? gathered.flush() : status;
-  });
+  return leased(
+      error, check_descriptor(descriptor), session, [&](const OpenSession& open) -> Outcome {
+        Gathered gathered(descriptor);
+        const Status status = save(
+            *open.session, [&](std::span<const std::byte> bytes) { return gathered.add(bytes); });
+        return status.ok() ? gathered.flush() : status;
+      });
 }
 
 larder_status larder_session_restore_descriptor(larder_session* session, int descriptor,
                                                 larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (descriptor < 0) return invalid("no descriptor");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return restore(*lease->session,
+  return leased(error, check_descriptor(descriptor), session, [&](OpenSession& open) -> Outcome {
+    return restore(*open.session,
                    [&](std::span<std::byte> bytes) { return read_all(descriptor, bytes); });
   });
 }
 
 larder_status larder_session_copy(const larder_session* session, larder_session** copy,
                                   larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (copy == nullptr) return invalid("copy is null");
-    *copy = nullptr;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    auto copied = lease->session->copy(lease->options.progress.of_bytes());
+  return leased(error, cleared(copy), session, [&](const OpenSession& open) -> Outcome {
+    auto copied = open.session->copy(open.options.progress.of_bytes());
     if (!copied) return copied.status();
-    *copy = new larder_session(std::in_place, OpenSession{std::move(*copied), lease->options});
+    *copy = new larder_session(std::in_place, OpenSession{std::move(*copied), open.options});
     return {};
   });
 }

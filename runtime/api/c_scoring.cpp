@@ -1,27 +1,14 @@
 // Probabilities of tokens.
 #include <algorithm>
-#include <cmath>
+#include <span>
 
 #include "runtime/api/arguments.h"
 #include "runtime/api/handles.h"
 #include "runtime/api/larder.h"
+#include "runtime/session/softmax.h"
 
 namespace larder::runtime {
 namespace {
-
-// As log_probability() of each: the largest is taken away, and the sum has one order.
-void write_logprobs(std::span<const float> logits, float* logprobs) {
-  double largest = -INFINITY, sum = 0;
-  for (const float logit : logits)
-    if (std::isfinite(logit)) largest = std::max<double>(largest, logit);
-  for (const float logit : logits)
-    if (std::isfinite(logit)) sum += std::exp(static_cast<double>(logit) - largest);
-  const double log_sum = std::log(sum);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double logit = logits[i];
-    logprobs[i] = std::isfinite(logit) ? static_cast<float>(logit - largest - log_sum) : -INFINITY;
-  }
-}
 
 // Of one token after another, each given those before it.
 struct Scoring {
@@ -32,9 +19,9 @@ struct Scoring {
 
   void add(std::span<const float> logits) {
     const int32_t token = tokens[n_done];
-    logprobs[n_done++] = log_probability(logits, token);
-    const auto best = std::max_element(logits.begin(), logits.end());
-    is_greedy = is_greedy && best - logits.begin() == token;
+    const LogitsSummary summary = summarize(logits);
+    logprobs[n_done++] = logits[static_cast<size_t>(token)] - summary.log_sum_exp;
+    is_greedy = is_greedy && summary.argmax == token;
   }
 };
 
@@ -63,14 +50,14 @@ using namespace larder::runtime;
 
 larder_status larder_session_logprobs(const larder_session* session, float* logprobs,
                                       size_t n_vocab, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (logprobs == nullptr) return invalid("logprobs is null");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    const std::span<const float> logits = lease->session->logits();
-    if (logits.empty()) return invalid("the session has no logits; append a token first");
+  const Outcome arguments = logprobs == nullptr ? invalid("logprobs is null") : Outcome();
+  return leased(error, arguments, session, [&](const OpenSession& open) -> Outcome {
+    const std::span<const float> logits = open.session->logits();
+    if (logits.empty()) return no_logits();
     if (n_vocab != logits.size()) return invalid("n_vocab is not the model's");
-    write_logprobs(logits, logprobs);
+    const double log_sum_exp = summarize(logits).log_sum_exp;
+    std::transform(logits.begin(), logits.end(), logprobs,
+                   [log_sum_exp](float logit) { return static_cast<float>(logit - log_sum_exp); });
     return {};
   });
 }
@@ -79,18 +66,16 @@ larder_status larder_session_score(larder_session* session, const int32_t* conte
                                    size_t n_context, const int32_t* continuation,
                                    size_t n_continuation, double* logprobs, int32_t* is_greedy,
                                    larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (is_greedy != nullptr) *is_greedy = 0;
-    const IdsArgument before{context, n_context}, scored{continuation, n_continuation};
-    if (Outcome o = check(before); !o.ok()) return o;
-    if (Outcome o = check(scored); !o.ok()) return o;
-    if (n_context == 0 || n_continuation == 0)
-      return invalid("context and continuation have at least one token each");
-    if (logprobs == nullptr) return invalid("logprobs is null");
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
+  if (is_greedy != nullptr) *is_greedy = 0;
+  const IdsArgument before{context, n_context}, scored{continuation, n_continuation};
+  const Outcome sizes = n_context == 0 || n_continuation == 0
+                            ? invalid("context and continuation have at least one token each")
+                            : Outcome();
+  const Outcome out = logprobs == nullptr ? invalid("logprobs is null") : Outcome();
+  const Outcome arguments = first_failure(check(before), check(scored), sizes, out);
+  return leased(error, arguments, session, [&](OpenSession& open) -> Outcome {
     Scoring scoring{scored.view(), logprobs};
-    if (Outcome o = score(*lease, before.view(), scoring); !o.ok()) return o;
+    if (Outcome o = score(open, before.view(), scoring); !o.ok()) return o;
     if (is_greedy != nullptr) *is_greedy = scoring.is_greedy ? 1 : 0;
     return {};
   });

@@ -1,5 +1,5 @@
 // Sessions: appending, going back, logits, statistics.
-#include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -28,31 +28,21 @@ void tell(const Session& session, const LogCallback& log) {
     log(LARDER_LOG_WARNING, "counts of earlier use are not used: " + session.profile_note());
 }
 
-void fill_in(const Session& session, int64_t* values, size_t n) {
-  const auto put = [&](int32_t which, uint64_t value) {
-    if (static_cast<size_t>(which) < n)
-      values[which] = static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX));
-  };
-  put(LARDER_STATISTIC_N_TOKENS, session.tokens().size());
-  put(LARDER_STATISTIC_CONTEXT_SIZE, static_cast<uint64_t>(session.n_ctx()));
-  put(LARDER_STATISTIC_THREADS, static_cast<uint64_t>(session.options().n_threads));
-  put(LARDER_STATISTIC_BYTES, session.bytes());
-  put(LARDER_STATISTIC_RAM_BYTES, session.ram().total_bytes());
+void fill_in(const Session& session, std::span<int64_t> values) {
+  put(values, LARDER_STATISTIC_N_TOKENS, session.tokens().size());
+  put(values, LARDER_STATISTIC_CONTEXT_SIZE, static_cast<uint64_t>(session.n_ctx()));
+  put(values, LARDER_STATISTIC_THREADS, static_cast<uint64_t>(session.options().n_threads));
+  put(values, LARDER_STATISTIC_BYTES, session.bytes());
+  put(values, LARDER_STATISTIC_RAM_BYTES, session.ram().total_bytes());
   const auto experts = session.expert_statistics();
-  put(LARDER_STATISTIC_IS_PAGED, experts ? 1 : 0);
+  put(values, LARDER_STATISTIC_IS_PAGED, experts ? 1 : 0);
   if (!experts) return;
-  put(LARDER_STATISTIC_EXPERT_HITS, experts->counters.n_hits);
-  put(LARDER_STATISTIC_EXPERT_MISSES, experts->counters.n_misses);
-  put(LARDER_STATISTIC_EXPERT_READS, experts->counters.n_reads);
-  put(LARDER_STATISTIC_BYTES_READ, experts->counters.bytes_read);
-  put(LARDER_STATISTIC_WAIT_US, experts->counters.wait_us);
+  put(values, LARDER_STATISTIC_EXPERT_HITS, experts->counters.n_hits);
+  put(values, LARDER_STATISTIC_EXPERT_MISSES, experts->counters.n_misses);
+  put(values, LARDER_STATISTIC_EXPERT_READS, experts->counters.n_reads);
+  put(values, LARDER_STATISTIC_BYTES_READ, experts->counters.bytes_read);
+  put(values, LARDER_STATISTIC_WAIT_US, experts->counters.wait_us);
 }
-
-Outcome append(const OpenSession& open, std::span<const int32_t> ids) {
-  return open.session->append(ids, open.options.progress.of_tokens());
-}
-
-constexpr const char* kNoLogits = "the session has no logits; append a token first";
 
 }  // namespace
 }  // namespace larder::runtime
@@ -62,12 +52,9 @@ using namespace larder::runtime;
 
 larder_status larder_session_open(const larder_model* model, const larder_options* options,
                                   larder_session** session, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (session == nullptr) return invalid("session is null");
-    *session = nullptr;
-    const OptionsArgument with(options);
-    if (Outcome o = check(model); !o.ok()) return o;
-    if (Outcome o = with.check(); !o.ok()) return o;
+  const OptionsArgument with(options);
+  const Outcome arguments = first_failure(cleared(session), check(model), with.check());
+  return guarded(error, arguments, [&]() -> Outcome {
     const LoadProgress loading = with->progress.of_bytes();
     if (loading && !loading(0, 1)) return Status(Cause::cancelled, "the session is not opened");
     auto created = Session::create((*model)->model, with->session(), loading);
@@ -79,13 +66,12 @@ larder_status larder_session_open(const larder_model* model, const larder_option
 }
 
 larder_status larder_session_close(larder_session* session) {
-  return guarded(nullptr, [&]() -> Outcome {
-    if (session == nullptr) return {};
-    if (Outcome o = check(session); !o.ok()) return o;
-    if (!session->enter()) return {LARDER_BUSY, "a call uses the session"};
-    session->close(session);
-    return {};
-  });
+  if (session == nullptr) return LARDER_OK;
+  const Outcome is_open = check(session);
+  if (!is_open.ok()) return is_open.status();
+  if (!session->enter()) return LARDER_BUSY;
+  session->close(session);
+  return LARDER_OK;
 }
 
 void larder_session_cancel(larder_session* session) {
@@ -98,34 +84,26 @@ void larder_session_forget_cancel(larder_session* session) {
 
 larder_status larder_session_prefill(larder_session* session, const int32_t* ids, size_t n_ids,
                                      larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const IdsArgument argument{ids, n_ids};
-    if (Outcome o = check(argument); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return append(*lease, argument.view());
+  const IdsArgument appended{ids, n_ids};
+  return leased(error, check(appended), session, [&](OpenSession& open) -> Outcome {
+    return open.session->append(appended.view(), open.options.progress.of_tokens());
   });
 }
 
 larder_status larder_session_step(larder_session* session, int32_t token, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return lease->session->append(std::span(&token, 1));
+  return leased(error, {}, session, [token](OpenSession& open) -> Outcome {
+    return open.session->append(std::span(&token, 1));
   });
 }
 
 larder_status larder_session_continue_as(larder_session* session, const int32_t* ids, size_t n_ids,
                                          size_t* n_reused, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (n_reused != nullptr) *n_reused = 0;
-    const IdsArgument argument{ids, n_ids};
-    if (Outcome o = check(argument); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    const auto n = static_cast<size_t>(lease->session->n_reusable(argument.view()));
+  if (n_reused != nullptr) *n_reused = 0;
+  const IdsArgument wanted{ids, n_ids};
+  return leased(error, check(wanted), session, [&](OpenSession& open) -> Outcome {
+    const auto n = static_cast<size_t>(open.session->n_reusable(wanted.view()));
     const Status status =
-        lease->session->continue_as(argument.view(), lease->options.progress.of_tokens());
+        open.session->continue_as(wanted.view(), open.options.progress.of_tokens());
     if (status.ok() && n_reused != nullptr) *n_reused = n;
     return status;
   });
@@ -133,24 +111,18 @@ larder_status larder_session_continue_as(larder_session* session, const int32_t*
 
 larder_status larder_session_encode(larder_session* session, const int32_t* ids, size_t n_ids,
                                     larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    const IdsArgument argument{ids, n_ids};
-    if (Outcome o = check(argument); !o.ok()) return o;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    return lease->session->encode(argument.view());
-  });
+  const IdsArgument source{ids, n_ids};
+  return leased(error, check(source), session,
+                [&](OpenSession& open) -> Outcome { return open.session->encode(source.view()); });
 }
 
 larder_status larder_session_rewind(larder_session* session, size_t n_tokens, size_t* n_left,
                                     larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (n_left != nullptr) *n_left = 0;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    if (n_tokens > lease->session->tokens().size())
+  if (n_left != nullptr) *n_left = 0;
+  return leased(error, {}, session, [&](OpenSession& open) -> Outcome {
+    if (n_tokens > open.session->tokens().size())
       return invalid("the session does not hold so many tokens");
-    const int32_t n = lease->session->truncate(static_cast<int32_t>(n_tokens));
+    const int32_t n = open.session->truncate(static_cast<int32_t>(n_tokens));
     if (n_left != nullptr) *n_left = static_cast<size_t>(n);
     return {};
   });
@@ -158,28 +130,18 @@ larder_status larder_session_rewind(larder_session* session, size_t n_tokens, si
 
 larder_status larder_session_tokens(const larder_session* session, const int32_t** ids,
                                     size_t* n_ids, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (ids == nullptr || n_ids == nullptr) return invalid("ids or n_ids is null");
-    *ids = nullptr;
-    *n_ids = 0;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    *ids = lease->session->tokens().data();
-    *n_ids = lease->session->tokens().size();
+  return leased(error, cleared(ids, n_ids), session, [&](const OpenSession& open) -> Outcome {
+    *ids = open.session->tokens().data();
+    *n_ids = open.session->tokens().size();
     return {};
   });
 }
 
 larder_status larder_session_logits(const larder_session* session, const float** logits,
                                     size_t* n_vocab, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (logits == nullptr || n_vocab == nullptr) return invalid("logits or n_vocab is null");
-    *logits = nullptr;
-    *n_vocab = 0;
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    const std::span<const float> held = lease->session->logits();
-    if (held.empty()) return invalid(kNoLogits);
+  return leased(error, cleared(logits, n_vocab), session, [&](const OpenSession& open) -> Outcome {
+    const std::span<const float> held = open.session->logits();
+    if (held.empty()) return no_logits();
     *logits = held.data();
     *n_vocab = held.size();
     return {};
@@ -188,12 +150,9 @@ larder_status larder_session_logits(const larder_session* session, const float**
 
 larder_status larder_session_statistics(const larder_session* session, int64_t* values,
                                         size_t n_values, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (values == nullptr) return invalid("values is null");
-    std::fill_n(values, n_values, 0);
-    const Lease lease(session);
-    if (!lease.outcome().ok()) return lease.outcome();
-    fill_in(*lease->session, values, n_values);
-    return {};
-  });
+  return leased(error, cleared_values(values, n_values), session,
+                [&](const OpenSession& open) -> Outcome {
+                  fill_in(*open.session, {values, n_values});
+                  return {};
+                });
 }

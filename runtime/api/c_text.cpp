@@ -11,11 +11,6 @@
 namespace larder::runtime {
 namespace {
 
-Outcome check_token(const formats::Tokenizer& tokenizer, int32_t token) {
-  return token >= 0 && token < tokenizer.n_vocab() ? Outcome()
-                                                   : invalid("no token of the vocabulary");
-}
-
 Outcome tokenize(const formats::Tokenizer& tokenizer, std::string_view text, int32_t flags,
                  std::vector<int32_t>& ids) {
   const auto special = (flags & LARDER_TOKENIZE_SPECIAL) != 0 ? formats::SpecialTokens::recognised
@@ -36,18 +31,20 @@ Result<std::shared_ptr<const formats::ChatTemplate>> template_of(const Model& mo
   return read_chat_template(model.file());
 }
 
-// A model without a template is not damaged.
-Outcome template_failure(const Status& status) {
-  return status.cause() == Cause::missing ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
-}
-
-Result<formats::MarkedText> render(const larder_model& model, const larder_messages& messages,
-                                   const OptionValues& options) {
-  const Model& opened = *model->model;
-  const auto chat_template = template_of(opened, options);
-  if (!chat_template) return chat_template.status();
-  return render_prompt(**chat_template, *opened.tokenizer(), *messages, options.thinking(),
-                       formats::DataValue::make_dict());
+// What a template makes of messages.
+Outcome render(const larder_model* model, const larder_messages* messages,
+               const larder_options* options, formats::MarkedText& prompt) {
+  const OptionsArgument with(options);
+  const Outcome arguments = first_failure(check(model), check(messages), with.check());
+  if (!arguments.ok()) return arguments;
+  const Model& opened = *(*model)->model;
+  const auto chat_template = template_of(opened, *with);
+  if (!chat_template) return template_failure(chat_template.status());
+  auto rendered = render_prompt(**chat_template, *opened.tokenizer(), **messages, with->thinking(),
+                                formats::DataValue::make_dict());
+  if (!rendered) return template_failure(rendered.status());
+  prompt = std::move(*rendered);
+  return {};
 }
 
 }  // namespace
@@ -59,36 +56,28 @@ using namespace larder::runtime;
 larder_status larder_model_tokenize(const larder_model* model, const char* text, size_t n_bytes,
                                     int32_t flags, int32_t** ids, size_t* n_ids,
                                     larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (ids == nullptr || n_ids == nullptr) return invalid("ids or n_ids is null");
-    *ids = nullptr;
-    *n_ids = 0;
-    const TextArgument argument{text, n_bytes};
-    if (Outcome o = check(argument); !o.ok()) return o;
+  const TextArgument encoded{text, n_bytes};
+  const Outcome arguments = first_failure(cleared(ids, n_ids), check(encoded), check(model));
+  return guarded(error, arguments, [&]() -> Outcome {
     if ((flags & ~(LARDER_TOKENIZE_SPECIAL | LARDER_TOKENIZE_BEGIN)) != 0)
       return invalid("unknown flags");
-    if (Outcome o = check(model); !o.ok()) return o;
-    std::vector<int32_t> encoded;
-    const auto& tokenizer = *(*model)->model->tokenizer();
-    if (Outcome o = tokenize(tokenizer, argument.view(), flags, encoded); !o.ok()) return o;
-    return hand_out(std::span<const int32_t>(encoded), ids, n_ids);
+    std::vector<int32_t> tokens;
+    const formats::Tokenizer& tokenizer = *(*model)->model->tokenizer();
+    if (Outcome o = tokenize(tokenizer, encoded.view(), flags, tokens); !o.ok()) return o;
+    return hand_out(std::span<const int32_t>(tokens), ids, n_ids);
   });
 }
 
 larder_status larder_model_detokenize(const larder_model* model, const int32_t* ids, size_t n_ids,
                                       int32_t shows_control, char** text, size_t* n_bytes,
                                       larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = nullptr;
-    *n_bytes = 0;
-    const IdsArgument argument{ids, n_ids};
-    if (Outcome o = check(argument); !o.ok()) return o;
-    if (Outcome o = check(model); !o.ok()) return o;
-    const auto& tokenizer = *(*model)->model->tokenizer();
-    for (const int32_t id : argument.view())
+  const IdsArgument tokens{ids, n_ids};
+  const Outcome arguments = first_failure(cleared(text, n_bytes), check(tokens), check(model));
+  return guarded(error, arguments, [&]() -> Outcome {
+    const formats::Tokenizer& tokenizer = *(*model)->model->tokenizer();
+    for (const int32_t id : tokens.view())
       if (Outcome o = check_token(tokenizer, id); !o.ok()) return o;
-    const auto decoded = tokenizer.decode(argument.view(), shows_control != 0);
+    const auto decoded = tokenizer.decode(tokens.view(), shows_control != 0);
     if (!decoded) return decoded.status();
     return hand_out(*decoded, text, n_bytes);
   });
@@ -97,51 +86,31 @@ larder_status larder_model_detokenize(const larder_model* model, const int32_t* 
 larder_status larder_decoder_new(const larder_model* model, int32_t is_at_start,
                                  int32_t shows_control, larder_decoder** decoder,
                                  larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (decoder == nullptr) return invalid("decoder is null");
-    *decoder = nullptr;
-    if (Outcome o = check(model); !o.ok()) return o;
+  return guarded(error, first_failure(cleared(decoder), check(model)), [=]() -> Outcome {
     const auto& tokenizer = (*model)->model->tokenizer();
-    *decoder = new larder_decoder(
-        std::in_place,
-        OpenDecoder{tokenizer,
-                    formats::StreamDecoder(tokenizer, is_at_start != 0, shows_control != 0),
-                    {}});
+    formats::StreamDecoder stream(tokenizer, is_at_start != 0, shows_control != 0);
+    *decoder = new larder_decoder(std::in_place, OpenDecoder{tokenizer, std::move(stream), {}});
     return {};
   });
 }
 
-void larder_decoder_free(larder_decoder* decoder) {
-  if (check(decoder).ok()) decoder->close(decoder);
-}
+void larder_decoder_free(larder_decoder* decoder) { close_quietly(decoder); }
 
 larder_status larder_decoder_push(larder_decoder* decoder, int32_t token, const char** text,
                                   size_t* n_bytes, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = "";
-    *n_bytes = 0;
-    const Lease lease(decoder);
-    if (!lease.outcome().ok()) return lease.outcome();
-    if (Outcome o = check_token(*lease->tokenizer, token); !o.ok()) return o;
-    lease->text = lease->decoder.push(token);
-    *text = lease->text.c_str();
-    *n_bytes = lease->text.size();
+  return leased(error, cleared_text(text, n_bytes), decoder, [&](OpenDecoder& open) -> Outcome {
+    if (Outcome o = check_token(*open.tokenizer, token); !o.ok()) return o;
+    open.text = open.decoder.push(token);
+    lend(open.text, text, n_bytes);
     return {};
   });
 }
 
 larder_status larder_decoder_finish(larder_decoder* decoder, const char** text, size_t* n_bytes,
                                     larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = "";
-    *n_bytes = 0;
-    const Lease lease(decoder);
-    if (!lease.outcome().ok()) return lease.outcome();
-    lease->text = lease->decoder.finish();
-    *text = lease->text.c_str();
-    *n_bytes = lease->text.size();
+  return leased(error, cleared_text(text, n_bytes), decoder, [&](OpenDecoder& open) -> Outcome {
+    open.text = open.decoder.finish();
+    lend(open.text, text, n_bytes);
     return {};
   });
 }
@@ -150,34 +119,20 @@ larder_status larder_model_apply_template(const larder_model* model,
                                           const larder_messages* messages,
                                           const larder_options* options, char** text,
                                           size_t* n_bytes, larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (text == nullptr || n_bytes == nullptr) return invalid("text or n_bytes is null");
-    *text = nullptr;
-    *n_bytes = 0;
-    const OptionsArgument with(options);
-    if (Outcome o = check(model); !o.ok()) return o;
-    if (Outcome o = check(messages); !o.ok()) return o;
-    if (Outcome o = with.check(); !o.ok()) return o;
-    const auto prompt = render(*model, *messages, *with);
-    if (!prompt) return template_failure(prompt.status());
-    return hand_out(prompt->text, text, n_bytes);
+  return guarded(error, cleared(text, n_bytes), [=]() -> Outcome {
+    formats::MarkedText prompt;
+    if (Outcome o = render(model, messages, options, prompt); !o.ok()) return o;
+    return hand_out(prompt.text, text, n_bytes);
   });
 }
 
 larder_status larder_model_prompt(const larder_model* model, const larder_messages* messages,
                                   const larder_options* options, int32_t** ids, size_t* n_ids,
                                   larder_error** error) {
-  return guarded(error, [&]() -> Outcome {
-    if (ids == nullptr || n_ids == nullptr) return invalid("ids or n_ids is null");
-    *ids = nullptr;
-    *n_ids = 0;
-    const OptionsArgument with(options);
-    if (Outcome o = check(model); !o.ok()) return o;
-    if (Outcome o = check(messages); !o.ok()) return o;
-    if (Outcome o = with.check(); !o.ok()) return o;
-    const auto prompt = render(*model, *messages, *with);
-    if (!prompt) return template_failure(prompt.status());
-    const auto encoded = encode_prompt(*(*model)->model->tokenizer(), *prompt);
+  return guarded(error, cleared(ids, n_ids), [=]() -> Outcome {
+    formats::MarkedText prompt;
+    if (Outcome o = render(model, messages, options, prompt); !o.ok()) return o;
+    const auto encoded = encode_prompt(*(*model)->model->tokenizer(), prompt);
     if (!encoded) return encoded.status();
     return hand_out(std::span<const int32_t>(*encoded), ids, n_ids);
   });

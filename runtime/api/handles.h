@@ -1,7 +1,10 @@
 // The other objects of the C library.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +38,23 @@ struct OpenSampler {
   std::unique_ptr<Sampler> sampler;
   int32_t n_vocab = 0;
 };
+
+inline Outcome no_logits() noexcept {
+  return invalid("the session has no logits; append a token first");
+}
+inline Outcome check_token(const formats::Tokenizer& tokenizer, int32_t token) noexcept {
+  return token >= 0 && token < tokenizer.n_vocab() ? Outcome()
+                                                   : invalid("no token of the vocabulary");
+}
+// A model without a template is not damaged.
+inline Outcome template_failure(const Status& status) {
+  return status.cause() == Cause::missing ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
+}
+// values[which], where the caller has room for it.
+inline void put(std::span<int64_t> values, int32_t which, uint64_t value) noexcept {
+  if (static_cast<size_t>(which) < values.size())
+    values[static_cast<size_t>(which)] = static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX));
+}
 
 }  // namespace larder::runtime
 

@@ -1,9 +1,9 @@
 // larder: runs quantized mixture-of-experts language models on ordinary CPUs. C99, and valid C++.
 //
 // 1. Results. Every call that can fail returns a larder_status; what it makes comes through
-// pointers
-//    and is null, 0 or empty after a failure. `error` may be null; otherwise *error is overwritten:
-//    null after success, else an error of the caller's, to be freed by larder_error_free().
+//    pointers, and is null, 0 or empty after a failure; what it was to write into buffers of the
+//    caller's is then not to be read. `error` may be null; otherwise *error is overwritten: null
+//    after success, else an error of the caller's, to be freed by larder_error_free().
 // 2. Ownership. What ..._open, _new, _copy or an out-parameter T** gives is the caller's, to be
 //    closed or freed by the function of its name; memory, by larder_free(). A `const` pointer that
 //    comes out is borrowed: it lives until the object it came from is closed, freed or changed.
@@ -16,10 +16,9 @@
 //    same time, or from inside a callback, answers LARDER_BUSY. Options, messages, answers and
 //    errors may be read by several threads while none changes or frees them.
 //    larder_session_cancel() and _forget_cancel() may be called at any time, from every thread.
-// 5. Closing. No thread may be inside of a call with what is closed, but for callbacks
-// (LARDER_BUSY,
-//    and it stays open). A session keeps what it needs of its model, which may be closed before it.
-//    Null is LARDER_INVALID_ARGUMENT; use after closing is found in debug builds: LARDER_CLOSED.
+// 5. Closing. No thread may be inside of a call with what is closed; a session that is in a call,
+//    as inside of callbacks, stays open: LARDER_BUSY. It keeps what it needs of its model, which
+//    may be closed before it. Use after closing is found in debug builds: LARDER_CLOSED.
 // 6. The library never prints, exits, aborts, installs a signal handler, reads the environment, or
 //    keeps state outside of these objects. Of a mapped model file that others cut short while it is
 //    used the system tells by SIGBUS, which is the program's to handle.

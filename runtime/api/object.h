@@ -91,4 +91,21 @@ class Lease {
   Outcome outcome_;
 };
 
+// As guarded(), with an object that body(its contents) uses alone.
+template <class T, class Body>
+larder_status leased(larder_error** error, const Outcome& arguments, T* object,
+                     Body&& body) noexcept {
+  return guarded(error, arguments, [&]() -> Outcome {
+    const Lease lease(object);
+    if (!lease.outcome().ok()) return lease.outcome();
+    return std::forward<Body>(body)(*lease);
+  });
+}
+
+// Ends an object that nobody uses; null, and what is closed already, is left alone.
+template <class T>
+void close_quietly(T* object) noexcept {
+  if (check(object).ok()) object->close(object);
+}
+
 }  // namespace larder::runtime

@@ -79,7 +79,7 @@ namespace larder::runtime {
 // The options that were handed over, or the defaults for null.
 class OptionsArgument {
  public:
-  explicit OptionsArgument(const larder_options* options) : options_(options) {}
+  explicit OptionsArgument(const larder_options* options) noexcept : options_(options) {}
 
   Outcome check() const noexcept {
     return options_ == nullptr ? Outcome() : runtime::check(options_);

@@ -37,10 +37,18 @@ class Outcome {
 
 inline Outcome invalid(const char* message) noexcept { return {LARDER_INVALID_ARGUMENT, message}; }
 
-// REQUIRES: body() answers an Outcome or what becomes one.
+inline Outcome first_failure(Outcome last) noexcept { return last; }
+template <class... More>
+Outcome first_failure(Outcome first, More&&... more) noexcept {
+  if (!first.ok()) return first;
+  return first_failure(std::forward<More>(more)...);
+}
+
+// Runs body() where the arguments are well. REQUIRES: it answers an Outcome or what becomes one.
 template <class Body>
-larder_status guarded(larder_error** error, Body&& body) noexcept {
+larder_status guarded(larder_error** error, const Outcome& arguments, Body&& body) noexcept {
   if (error != nullptr) *error = nullptr;
+  if (!arguments.ok()) return arguments.report(error);
   try {
     const Outcome outcome = std::forward<Body>(body)();
     return outcome.report(error);
