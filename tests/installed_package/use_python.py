@@ -32,6 +32,11 @@ def check_answers(model: larder.Model) -> None:
         # Left early, and of use afterwards.
         with session.chat_stream(MESSAGES, temperature=0, ignore_end=True) as stream:
             next(stream)
+            try:
+                session.close()
+                raise AssertionError("closed in the middle of a call")
+            except larder.BusyError:
+                pass
         again = session.chat(MESSAGES, temperature=0, max_tokens=40)
         assert again.text == whole.text
         try:
@@ -69,6 +74,9 @@ def check_errors(model: larder.Model) -> None:
                         (lambda: model.session(context_size=-1), ValueError),
                         (lambda: model.session(colour=1), TypeError),
                         (lambda: model.session().step(-1), ValueError),
+                        (lambda: model.session().step(1 << 32), OverflowError),
+                        (lambda: model.session().prefill([1, 1 << 40]), OverflowError),
+                        (lambda: model.session(context_size=1 << 70), OverflowError),
                         (lambda: model.session().logits, ValueError),
                         (lambda: model.session(ram_bytes=1), MemoryError)):
         try:

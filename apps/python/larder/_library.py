@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
+from array import array
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_float, c_int32, c_int64
 from ctypes import c_size_t, c_uint64, c_void_p
 from typing import Any, List, Sequence, Tuple
@@ -131,8 +132,15 @@ def text_arguments(text: str) -> Tuple[bytes, int]:
     return encoded, len(encoded)
 
 
+def fitting(value: int, n_bits: int) -> int:
+    """The value; ctypes would cut it off without a word."""
+    if not -(1 << (n_bits - 1)) <= value < 1 << (n_bits - 1):
+        raise OverflowError("%d does not fit %d bits" % (value, n_bits))
+    return value
+
+
 def id_arguments(ids: Sequence[int]) -> Tuple[Any, int]:
-    return (c_int32 * len(ids))(*ids), len(ids)
+    return (c_int32 * len(ids)).from_buffer(array("i", ids)), len(ids)
 
 
 def borrowed_text(name: str, *arguments: Any) -> str:

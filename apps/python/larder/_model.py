@@ -7,8 +7,8 @@ from ctypes import byref, c_char_p, c_int32, c_int64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Type, Union
 
-from ._library import borrowed_text, call, id_arguments, made, owned_bytes, owned_ids, plain
-from ._library import text_arguments
+from ._library import borrowed_text, call, fitting, id_arguments, made, owned_bytes
+from ._library import owned_ids, plain, text_arguments
 from ._options import Log, Options, Progress
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Model:
 
     def is_end(self, token: int) -> bool:
         value = c_int32()
-        call("model_is_end", self.pointer, token, byref(value))
+        call("model_is_end", self.pointer, fitting(token, 32), byref(value))
         return bool(value.value)
 
     def tokenize(self, text: str, *, special: bool = False, begin: bool = False) -> List[int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from typing import Any, Callable, List, Mapping, Optional
 
 from ._library import CANCEL, CONTINUE, LogCallback, ProgressCallback, call, made, plain
-from ._library import text_arguments
+from ._library import fitting, text_arguments
 
 # done, total -> False cancels
 Progress = Callable[[int, int], Optional[bool]]
@@ -36,7 +37,7 @@ class Options:
     def __init__(self, values: Mapping[str, Any], progress: Optional[Progress] = None,
                  log: Optional[Log] = None) -> None:
         self.pointer = made("options_new")
-        self.raised: List[BaseException] = []
+        self._raised = threading.local()  # callbacks run on the thread of the call
         self._kept: List[Any] = []
         try:
             for name, value in values.items():
@@ -49,7 +50,8 @@ class Options:
 
     def _set(self, name: str, value: Any) -> None:
         if name in _INTEGERS:
-            call("options_set_integer", self.pointer, _INTEGERS[name], int(value))
+            call("options_set_integer", self.pointer, _INTEGERS[name],
+                 fitting(int(value), 64))
         elif name in _REALS:
             call("options_set_real", self.pointer, _REALS[name], float(value))
         elif name in _TEXTS:
@@ -67,7 +69,7 @@ class Options:
                 try:
                     return CANCEL if progress(done, total) is False else CONTINUE
                 except BaseException as error:  # comes out of the call that called it
-                    self.raised.append(error)
+                    self._raised.error = error
                     return CANCEL
 
             self._kept.append(ProgressCallback(on_progress))
@@ -77,14 +79,16 @@ class Options:
                 try:
                     log(ctypes.string_at(text, n_bytes).decode("utf-8", "replace"))
                 except BaseException as error:
-                    self.raised.append(error)
+                    self._raised.error = error
 
             self._kept.append(LogCallback(on_log))
             call("options_set_log", self.pointer, self._kept[-1], None)
 
     def raise_what_was_raised(self) -> None:
-        if self.raised:
-            raise self.raised.pop(0)
+        error = getattr(self._raised, "error", None)
+        if error is not None:
+            self._raised.error = None
+            raise error
 
     def close(self) -> None:
         """Frees the options; callbacks live as long as this object."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 from ._answer import Answer, Piece, piece_of, take_answer
-from ._library import CANCEL, CONTINUE, STOP, TextCallback, call, id_arguments, made, plain
+from ._errors import error_of
+from ._library import CANCEL, CONTINUE, OK, STOP, TextCallback, call, fitting, id_arguments
+from ._library import made, plain
 from ._model import Message, Messages, Model
 from ._options import Log, Options, Progress
 
@@ -105,9 +107,12 @@ class Session:
         return self._pointer
 
     def close(self) -> None:
-        pointer, self._pointer = self._pointer, None
-        if pointer:
-            plain("session_close", pointer)
+        """Not while a call uses the session: BusyError, and it stays open."""
+        if self._pointer:
+            status = plain("session_close", self._pointer)
+            if status != OK:
+                raise error_of(status, "a call uses the session", "busy")
+            self._pointer = None
 
     def __enter__(self) -> "Session":
         return self
@@ -135,7 +140,7 @@ class Session:
         self._call("session_prefill", *id_arguments(tokens))
 
     def step(self, token: int) -> None:
-        self._call("session_step", token)
+        self._call("session_step", fitting(token, 32))
 
     def continue_as(self, tokens: Sequence[int]) -> int:
         """Keeps the beginning that is the same; answers how long it is."""
