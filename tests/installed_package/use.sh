@@ -1,0 +1,78 @@
+#!/bin/sh
+# Uses what is installed, as programs of others do: from C with gcc and clang, C++, by pkg-config, by
+# CMake, statically, and from Python.
+#   use.sh PREFIX SOURCE_DIR CMAKE GENERATOR
+set -eu
+prefix=$1 source=$2 cmake=$3 generator=$4
+here=$source/tests/installed_package
+model=$source/apps/models/storyteller-q4.gguf
+work=$(mktemp -d "${TMPDIR:-/tmp}/larder-use-XXXXXX")
+trap 'rm -rf "$work"' EXIT INT TERM
+
+talks() {
+  said=$(printf 'Hello!\n' | "$@" "$model")
+  case $said in
+    '> '[A-Za-z]*) ;;
+    *) echo "FAILED: $* said: $said"; exit 1 ;;
+  esac
+}
+succeeds() {
+  [ "$("$@" "$model")" = ok ] || { echo "FAILED: $*"; exit 1; }
+}
+
+if command -v pkg-config >/dev/null; then
+  [ "$(pkg-config --modversion larder)" = "$("$prefix/bin/larder" --version | cut -d' ' -f2)" ]
+  flags=$(pkg-config --cflags --libs larder)
+  for cc in gcc clang; do
+    command -v $cc >/dev/null || { echo "skipped: no $cc here"; continue; }
+    $cc -std=gnu99 -Wall -Wextra -Wpedantic -Werror "$source/apps/examples/console_chat.c" \
+      -o "$work/chat-$cc" $flags
+    talks "$work/chat-$cc"
+  done
+  for cxx in g++ clang++; do
+    command -v $cxx >/dev/null || { echo "skipped: no $cxx here"; continue; }
+    $cxx -std=c++17 -Wall -Wextra -Werror -x c++ "$source/apps/examples/console_chat.c" \
+      -x none -o "$work/chat-$cxx" $flags
+    talks "$work/chat-$cxx"
+    $cxx -std=c++17 -Wall -Wextra -Werror "$here/use_cpp.cpp" -o "$work/cpp-$cxx" $flags
+    succeeds "$work/cpp-$cxx"
+    $cxx -std=c++17 -fno-exceptions -Wall -Wextra -Werror "$here/use_cpp.cpp" \
+      -o "$work/plain-$cxx" $flags
+    succeeds "$work/plain-$cxx"
+  done
+else
+  echo 'skipped: no pkg-config here'
+fi
+
+"$cmake" -S "$here" -B "$work/cmake" -G "$generator" -DCMAKE_PREFIX_PATH="$prefix" \
+  -DCONSOLE_CHAT="$source/apps/examples/console_chat.c" >"$work/configure.log"
+"$cmake" --build "$work/cmake" >"$work/build.log" || { cat "$work/build.log"; exit 1; }
+talks "$work/cmake/from_c"
+succeeds "$work/cmake/from_cpp"
+succeeds "$work/cmake/from_archive"
+
+if python3 -c 'import venv, ensurepip' 2>/dev/null; then
+  # A copy: building leaves files beside the sources.
+  cp -r "$source/apps/python" "$work/python"
+  python3 -m venv --system-site-packages "$work/venv"
+  "$work/venv/bin/pip" install --quiet --no-index --disable-pip-version-check "$work/python"
+  said=$(cd "$work" && "$work/venv/bin/python" "$here/use_python.py" "$model")
+  case $said in
+    *ok) echo "python: $said" ;;
+    *) echo "FAILED: python said: $said"; exit 1 ;;
+  esac
+else
+  echo 'skipped: no python3-venv here'
+fi
+
+for page in "$prefix"/share/man/man1/larder.1* "$prefix"/share/man/man3/larder.3*; do
+  case $page in *.gz) zcat "$page" >"$work/page" ;; *) cp "$page" "$work/page" ;; esac
+  if command -v mandoc >/dev/null; then
+    mandoc -T lint -W warning "$work/page"
+  elif command -v groff >/dev/null; then
+    [ -z "$(groff -man -ww -z -Tutf8 "$work/page" 2>&1)" ] || { echo "FAILED: groff: $page"; exit 1; }
+  else
+    echo 'skipped: no mandoc or groff here'
+  fi
+done
+echo 'the package works'
