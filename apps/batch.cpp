@@ -14,6 +14,7 @@
 #include "apps/job_engine.h"
 #include "apps/line_job.h"
 #include "apps/model_loader.h"
+#include "apps/signals.h"
 #include "apps/subcommands.h"
 #include "apps/template_flags.h"
 #include "formats/json/json.h"
@@ -68,7 +69,7 @@ class BatchWorker : public LineWorker {
     submit();
   }
 
-  Status step(bool, std::vector<FinishedLine>& finished) override {
+  Status step(std::vector<FinishedLine>& finished) override {
     submit();
     Status status;
     if (engine_.n_held() > 0) {
@@ -268,6 +269,7 @@ int run_batch(const BatchOptions& options) {
   if (!identity) return fail_model(identity.status());
   const BatchOrigin origin = origin_of((*engine)->model(), *identity, *defaults);
   BatchWorker worker(**engine, std::move(*defaults), origin);
+  const CancelsOnSignal cancels(**engine);
   JobOptions job = options.job;
   add_model_files(job, (*engine)->model().file());
   return run_line_job(worker, *identity, job, options.output);

@@ -39,11 +39,11 @@ Result<std::unique_ptr<runtime::Engine>> open_job_engine(
     return runtime::Engine::create(
         std::move(model), chosen, [&progress](uint64_t done, uint64_t total) {
           progress.update(static_cast<int64_t>(done >> 20), static_cast<int64_t>(total >> 20));
-          return !is_interrupted() && !is_terminated();
+          return !is_ending();
         });
   }();
   if (!engine) return engine;
-  if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
+  if (is_ending()) return Status(Cause::cancelled, "interrupted");
   const auto statistics = (*engine)->expert_statistics();
   if (statistics && !output.is_quiet) {
     complain(paging_text(statistics->facts, (*engine)->ram()));

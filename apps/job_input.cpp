@@ -65,7 +65,7 @@ Result<LineReader::Found> LineReader::fill(bool waits) {
   at_ = 0;
   buffer_.clear();
   for (;;) {
-    if (is_interrupted() || is_terminated()) return Found::nothing_yet;
+    if (is_ending()) return Found::nothing_yet;
     if (is_stream()) {
       pollfd wait = {descriptor_, POLLIN, 0};
       const int n = poll(&wait, 1, waits ? kWaitMs : 0);

@@ -45,7 +45,7 @@ enum class ByteRead : uint8_t { byte, end, interrupted };
 template <class F>
 ByteRead read_byte(unsigned char& byte, F&& on_screen_change) {
   for (;;) {
-    if (is_interrupted() || is_terminated()) return ByteRead::interrupted;
+    if (is_ending()) return ByteRead::interrupted;
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
     if (n == 1) return ByteRead::byte;
     if (n == 0 || errno != EINTR) return ByteRead::end;
@@ -195,7 +195,7 @@ Typed LineEditor::Impl::read_edited() {
   el_set(edit, EL_PREP_TERM, 1);
   int n = 0;
   const char* const line = el_gets(edit, &n);
-  const bool was_stopped = is_interrupted() || is_terminated();
+  const bool was_stopped = is_ending();
   const LineInfo* const info = el_line(edit);
   const bool was_empty = info->lastchar == info->buffer;
   std::fputs(kBracketedPasteOff.data(), stderr);

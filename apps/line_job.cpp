@@ -62,7 +62,6 @@ class LineJob {
   Status step();
   Status check_end();
   bool has_room() const;
-  bool is_stopping() const { return is_interrupted() || is_terminated(); }
   JobPosition position() const;
   ExitCode stop();
   ExitCode finish();
@@ -80,7 +79,7 @@ class LineJob {
   std::optional<LineReader> input_;
   std::optional<IdSet> ids_;
   std::map<int64_t, UnderWay> under_way_;
-  bool has_input_ended_ = false, has_told_stop_ = false;
+  bool has_input_ended_ = false;
   int64_t n_resumed_ = 0, n_done_ = 0, n_failed_ = 0, n_tokens_ = 0;
 };
 
@@ -151,7 +150,7 @@ bool LineJob::has_room() const {
 
 Status LineJob::take_lines() {
   InputLine line;
-  while (!has_input_ended_ && !is_stopping() && has_room()) {
+  while (!has_input_ended_ && !is_ending() && has_room()) {
     const auto found = input_->next(line, !worker_.has_work());
     if (!found) return found.status();
     if (*found == LineReader::Found::nothing_yet) return {};
@@ -275,7 +274,7 @@ void LineJob::record(FinishedLine finished, const UnderWay& origin) {
 
 Status LineJob::step() {
   std::vector<FinishedLine> finished;
-  const Status stepped = worker_.step(has_input_ended_ || is_stopping(), finished);
+  const Status stepped = worker_.step(finished);
   for (FinishedLine& line : finished) {
     const auto origin = under_way_.find(line.number);
     if (origin == under_way_.end()) continue;
@@ -283,19 +282,16 @@ Status LineJob::step() {
     under_way_.erase(origin);
   }
   const Status written = records_->write();
-  return stepped.ok() ? written : stepped;
+  const bool has_stopped = stepped.cause() == Cause::cancelled && is_ending();
+  return stepped.ok() || has_stopped ? written : stepped;
 }
 
 Status LineJob::work() {
   for (;;) {
     if (Status s = take_lines(); !s.ok()) return s;
-    if (records_->has_lost_reader()) return {};
-    if (is_stopping() && worker_.has_work() && !std::exchange(has_told_stop_, true)) {
-      progress_.say("ending: " + std::to_string(under_way_.size()) +
-                    " lines under way are finished first; once more ends at once");
-    }
+    if (records_->has_lost_reader() || is_ending()) return {};
     if (!worker_.has_work()) {
-      if (has_input_ended_ || is_stopping()) return {};
+      if (has_input_ended_) return {};
       if (Status s = records_->write(); !s.ok()) return s;
       continue;
     }
@@ -309,7 +305,10 @@ ExitCode LineJob::stop() {
   if (!kept.ok()) return fail(kept);
   if (records_->journal() != nullptr) {
     progress_.say(std::to_string(n_done_) + " lines are done and kept in " +
-                  records_->journal()->path() + "; the same command goes on from there");
+                  records_->journal()->path() + "; the same command goes on from there" +
+                  (under_way_.empty()
+                       ? ""
+                       : ", with " + std::to_string(under_way_.size()) + " that were under way"));
   }
   progress_.event("interrupted", {{"lines", n_done_}, {"failed", n_failed_}});
   return is_terminated() ? kTerminated : kInterrupted;

@@ -52,9 +52,9 @@ class LineWorker {
   // Lines taken and not finished.
   virtual bool has_work() const = 0;
   // Some work on the lines under way, a second or so at most where that is possible; appends those
-  // that are finished, in any order. `is_last`: no line will come before all of these are done. An
-  // error ends the job; what finished before stays.
-  virtual Status step(bool is_last, std::vector<FinishedLine>& finished) = 0;
+  // that are finished, in any order. An error ends the job; what finished before stays. `cancelled`
+  // is none where a signal has come.
+  virtual Status step(std::vector<FinishedLine>& finished) = 0;
 };
 
 // Lines I, I + N, I + 2 N, ... of the input, from 1.

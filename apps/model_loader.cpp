@@ -39,7 +39,7 @@ Status warm_up(const formats::GgufFile& file, ProgressLine& progress) {
     if (shard == nullptr) continue;
     const std::span<const std::byte> bytes = shard->bytes();
     for (uint64_t at = 0; at < bytes.size(); at += kPieceBytes) {
-      if (is_interrupted() || is_terminated()) {
+      if (is_ending()) {
         return Status(Cause::cancelled, "loading was interrupted");
       }
       const uint64_t n = std::min<uint64_t>(kPieceBytes, bytes.size() - at);
@@ -68,7 +68,7 @@ Result<std::unique_ptr<runtime::Session>> load(std::shared_ptr<const runtime::Mo
   return runtime::Session::create(
       std::move(model), options, [&progress](uint64_t done, uint64_t total) {
         progress.update(static_cast<int64_t>(done >> 20), static_cast<int64_t>(total >> 20));
-        return !is_interrupted() && !is_terminated();
+        return !is_ending();
       });
 }
 
@@ -114,7 +114,7 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
   tell_threads(options.n_threads, (*session)->options().n_threads, output);
   cancel_on_signal(session->get());
   // A signal that came before there was a session to cancel.
-  if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
+  if (is_ending()) return Status(Cause::cancelled, "interrupted");
   const int32_t n_ctx = (*session)->n_ctx();
   if (trained > 0 && n_ctx > trained && !output.is_quiet) {
     complain("warning: the model was trained for " + std::to_string(trained) +

@@ -53,7 +53,7 @@ class Evaluation {
     size_t n_all = 0;
     for (const EvaluatedText& text : texts_) n_all += windows_.n_scored(text);
     while (next_text_ < texts_.size() || engine_.n_held() > 0) {
-      if (is_interrupted() || is_terminated()) return Status(Cause::cancelled, "interrupted");
+      if (is_ending()) return Status(Cause::cancelled, "interrupted");
       if (Status s = submit(); !s.ok()) return s;
       const Status status = engine_.advance([this](EngineResult&& result) {
         const uint64_t tag = result.tag;
@@ -251,10 +251,8 @@ int run_perplexity(PerplexityOptions options) {
   }
   const auto engine = open_job_engine(std::move(*model), options.engine, options.output);
   if (!engine) return fail_model(engine.status());
-  cancel_on_signal(engine->get());
-  const int code = evaluate(**engine, options);
-  cancel_on_signal(static_cast<runtime::Engine*>(nullptr));
-  return code;
+  const CancelsOnSignal cancels(**engine);
+  return evaluate(**engine, options);
 }
 
 }  // namespace

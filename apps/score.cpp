@@ -11,6 +11,7 @@
 #include "apps/line_job.h"
 #include "apps/model_loader.h"
 #include "apps/score_record.h"
+#include "apps/signals.h"
 #include "apps/subcommands.h"
 
 namespace larder::apps {
@@ -62,7 +63,7 @@ class ScoreWorker : public LineWorker {
     submit();
   }
 
-  Status step(bool, std::vector<FinishedLine>& finished) override {
+  Status step(std::vector<FinishedLine>& finished) override {
     submit();
     Status status;
     if (engine_.n_held() > 0)
@@ -156,6 +157,7 @@ int run_score(const ScoreOptions& options) {
       "score", **engine, DataValue::make_dict({{"token_logprobs", options.tells_tokens}}));
   if (!identity) return fail_model(identity.status());
   ScoreWorker worker(**engine, *scorer, options.tells_tokens);
+  const CancelsOnSignal cancels(**engine);
   JobOptions job = options.job;
   add_model_files(job, (*engine)->model().file());
   return run_line_job(worker, *identity, job, options.output);

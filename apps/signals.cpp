@@ -70,7 +70,8 @@ void install_signal_handlers() {
 }
 
 void cancel_on_signal(runtime::Session* session) noexcept { g_session = session; }
-void cancel_on_signal(runtime::Engine* engine) noexcept { g_engine = engine; }
+CancelsOnSignal::CancelsOnSignal(runtime::Engine& engine) noexcept { g_engine = &engine; }
+CancelsOnSignal::~CancelsOnSignal() { g_engine = nullptr; }
 bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
 void end_at_second_signal() noexcept { g_ends_at_second = true; }

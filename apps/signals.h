@@ -14,13 +14,21 @@ void install_signal_handlers();
 
 // The session that SIGINT and SIGTERM cancel; null for none.
 void cancel_on_signal(runtime::Session* session) noexcept;
-// The same for an engine whose work nobody wants in parts.
-void cancel_on_signal(runtime::Engine* engine) noexcept;
+
+// While it lives, they cancel the engine. One at a time.
+class CancelsOnSignal {
+ public:
+  explicit CancelsOnSignal(runtime::Engine& engine) noexcept;
+  CancelsOnSignal(const CancelsOnSignal&) = delete;
+  CancelsOnSignal& operator=(const CancelsOnSignal&) = delete;
+  ~CancelsOnSignal();
+};
 
 bool is_interrupted() noexcept;
 bool is_terminated() noexcept;
-// From now on the first signal is answered by finishing what is under way; a second one ends the
-// program at once.
+inline bool is_ending() noexcept { return is_interrupted() || is_terminated(); }
+// From now on the first signal is answered by keeping what is done; a second one ends the program
+// at once.
 void end_at_second_signal() noexcept;
 // The interruption was answered. Three that nobody answers end the program at once.
 void forget_interrupt() noexcept;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -324,6 +325,33 @@ TEST_CASE("batch: killed at any moment it goes on, and gives the bytes of an und
   }
   MESSAGE(n_kills << " kills, of which " << n_resumed << " hit a run that went on");
   CHECK(n_resumed > 0);
+}
+
+TEST_CASE("batch: a signal ends it in the middle of its answers, which begin anew") {
+  std::vector<json> items;
+  for (int i = 0; i < 120; ++i) {
+    std::string id = "item-";
+    id += std::to_string(i);
+    items.push_back(completion(id, {{"prompt", id}, {"max_tokens", i < 4 ? 1 : 300}}));
+  }
+  const std::string lines = to_lines(items);
+  const Batch batch(lines);
+  std::vector<std::string> command = batch.arguments({"--parallel", "120"});
+  command.insert(command.begin(), LARDER_PROGRAM);
+  const std::string journal = batch.output + ".journal";
+  const Environment environment = {{"XDG_CACHE_HOME", "/dev/null/none"}};
+  int code = 130;
+  for (int tries = 1; code == 130 && !fs::exists(journal) && tries < 20; ++tries) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto delay = std::chrono::milliseconds(250 * tries);
+    code = run_for(command, SIGINT, static_cast<int>(delay / std::chrono::microseconds(1)),
+                   environment);
+    CHECK(std::chrono::steady_clock::now() - begin - delay < std::chrono::seconds(2));
+  }
+  CHECK(code == 130);
+  CHECK_FALSE(fs::exists(batch.output));
+  REQUIRE(larder_run(batch.arguments()).code == 0);
+  CHECK(content(batch.output) == answer(lines).bytes);
 }
 
 TEST_CASE("batch: another model or setting than before is refused") {

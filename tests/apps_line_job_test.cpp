@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -155,7 +156,7 @@ TEST_CASE("job: killed often, results as completed are still each there once") {
   CHECK(out != expected_output(lines));  // they did come out of order
 }
 
-TEST_CASE("job: interrupted it finishes what is under way, keeps it, and goes on from there") {
+TEST_CASE("job: interrupted it keeps what is done, and goes on from there") {
   const std::string lines = input_lines(600), expected = expected_output(lines);
   for (const int signal : {SIGINT, SIGTERM}) {
     for (const bool insists : {false, true}) {
@@ -171,6 +172,19 @@ TEST_CASE("job: interrupted it finishes what is under way, keeps it, and goes on
       CHECK(content(job.output) == expected);
     }
   }
+}
+
+TEST_CASE("job: interrupted it ends soon, however many lines are under way") {
+  const std::string lines = input_lines(300), expected = expected_output(lines);
+  const Job job(lines);
+  // Steps of 0.2 s finish 3 of 256 lines each: to finish all of them would take 17 s.
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(run_for(job.command({"--held", "256", "--step-us", "200000"}), SIGINT, 700'000) == 130);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
+  CHECK(fs::exists(job.journal));
+  const Finished finished = job.run();
+  CHECK(has(finished.err, "continuing: "));
+  CHECK(content(job.output) == expected);
 }
 
 TEST_CASE("job: a second process on one job refuses, and the first is not disturbed") {

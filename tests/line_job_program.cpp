@@ -30,7 +30,7 @@ class EchoWorker : public LineWorker {
   bool has_work() const override { return !held_.empty(); }
   void take(JobLine line) override { held_.push_back(std::move(line)); }
 
-  Status step(bool, std::vector<FinishedLine>& finished) override {
+  Status step(std::vector<FinishedLine>& finished) override {
     if (step_us_ > 0) usleep(static_cast<useconds_t>(step_us_));
     ++n_steps_;
     for (size_t n = 1 + n_steps_ % 5; n > 0 && !held_.empty(); --n) {
