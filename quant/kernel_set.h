@@ -113,9 +113,20 @@ constexpr size_t delta_state_floats(int32_t d_key, int32_t d_value) noexcept {
   return (static_cast<size_t>(d_value) + 15) / 16 * 16 * static_cast<size_t>(d_key);
 }
 
+// Weights to be quantised.
+struct QuantizeRows {
+  const float* x = nullptr;  // [n_rows][n_cols], finite
+  int64_t n_rows = 0;
+  int64_t n_cols = 0;                 // a multiple of the format's block
+  const float* importance = nullptr;  // [n_cols] what a squared error counts, or null: all alike
+  uint8_t* out = nullptr;             // [n_rows] of row_bytes(format, n_cols)
+};
+
 struct VectorKernels {
   // Weights to float, one row. n a multiple of the block.
   void (*dequantize)(Format format, const uint8_t* row, int64_t n, float* out) noexcept;
+  // Weights to blocks, searching for the scales of least squared error (quantize.h).
+  void (*quantize)(Format format, const QuantizeRows& rows) noexcept;
   // Activations to q8_32 / q8_256 (activation_block.h); n a multiple of 32 / 256.
   void (*quantize_q8_32)(const float* x, int64_t n, void* out) noexcept;
   void (*quantize_q8_256)(const float* x, int64_t n, void* out) noexcept;

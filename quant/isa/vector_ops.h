@@ -10,6 +10,7 @@
 #include "quant/isa/float_dot.h"
 #include "quant/isa/norms.h"
 #include "quant/isa/quantize_activations.h"
+#include "quant/isa/quantize_weights.h"
 #include "quant/isa/rope.h"
 #include "quant/isa/top_k.h"
 #include "quant/kernel_set.h"
@@ -19,6 +20,7 @@ namespace larder::quant {
 template <class Isa>
 constexpr VectorKernels vector_kernels() {
   return {.dequantize = dequantize<Isa>,
+          .quantize = quantize<Isa>,
           .quantize_q8_32 = quantize_q8_32<Isa>,
           .quantize_q8_256 = quantize_q8_256<Isa>,
           .quantize_q8_0 = quantize_q8_0<Isa>,
