@@ -2,12 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
-#include "runtime/forward/forward.h"
 #include "runtime/session/session.h"
 #include "tests/carrying_model.h"
+#include "tests/sequence_bench.h"
 
 using namespace larder;
 using namespace larder::runtime;
@@ -17,40 +16,21 @@ namespace {
 
 constexpr int32_t kVocab = 260;
 
-int32_t token_at(int32_t position) { return position * 31 % 256; }
-
-// A model, a pass over it and one sequence of tokens that their positions decide.
-struct Bench {
-  explicit Bench(const GgufBuilder& file) : opened(open_model(file)) {
-    REQUIRE_MESSAGE(opened.model.ok(), opened.model.status().to_string());
-    auto made = Forward::create(*opened.model, {.max_rows = 32, .max_logits = 32});
-    REQUIRE_MESSAGE(made.ok(), made.status().to_string());
-    forward = std::move(*made);
-    state = new_state();
-  }
+struct Bench : SequenceBench {
+  explicit Bench(const GgufBuilder& file) : SequenceBench(file, 32) { state = new_state(); }
   std::unique_ptr<SequenceState> new_state() const {
-    auto made = SequenceState::create((*opened.model)->config(), 64, CacheType::f32);
+    auto made = SequenceState::create(config(), 64, CacheType::f32);
     REQUIRE_MESSAGE(made.ok(), made.status().to_string());
     return std::move(*made);
   }
-  Status run_on(SequenceState& on, int32_t n, ForwardObserver* observer = nullptr,
-                const std::atomic<bool>* cancel = nullptr) {
-    std::vector<TokenRow> rows;
-    for (int32_t i = on.n_positions(); i < on.n_positions() + n; ++i)
-      rows.push_back({token_at(i), i, 0, true});
-    SequenceState* sequences[] = {&on};
-    return forward->run(rows, sequences, cancel, observer);
-  }
   // Logits of the next n positions.
   std::vector<float> go_on(SequenceState& on, int32_t n) {
-    const Status status = run_on(on, n);
+    const Status status = run(on, n);
     REQUIRE_MESSAGE(status.ok(), status.to_string());
     return {forward->logits(0), forward->logits(0) + n * kVocab};
   }
   std::vector<float> go_on(int32_t n) { return go_on(*state, n); }
 
-  OpenedModel opened;
-  std::unique_ptr<Forward> forward;
   std::unique_ptr<SequenceState> state;
 };
 
@@ -70,13 +50,6 @@ void for_each_model(F&& f) {
     f(bench, expected);
   }
 }
-
-// Cancels a pass behind its first layer.
-class Canceller final : public ForwardObserver {
- public:
-  void layer_output(int, const float*, int, int) override { cancel = true; }
-  std::atomic<bool> cancel = false;
-};
 
 }  // namespace
 
@@ -117,8 +90,7 @@ TEST_CASE("carried states: a pass that is cancelled in its middle changes nothin
     bench.go_on(5);
     for (const int32_t n : {1, 6}) {
       Canceller canceller;
-      CHECK(bench.run_on(*bench.state, n, &canceller, &canceller.cancel).cause() ==
-            Cause::cancelled);
+      CHECK(bench.run(*bench.state, n, &canceller, &canceller.cancel).cause() == Cause::cancelled);
       CHECK(bench.state->n_positions() == 5);
     }
     CHECK(bench.go_on(6) == part(expected, 5, 11));

@@ -2,14 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <vector>
 
-#include "runtime/forward/forward.h"
 #include "runtime/session/session.h"
 #include "runtime/session/window_ring.h"
-#include "tests/tiny_model.h"
+#include "tests/sequence_bench.h"
 
 using namespace larder;
 using namespace larder::runtime;
@@ -18,8 +16,6 @@ using namespace larder::tests;
 namespace {
 
 constexpr int32_t kCapacity = 6000, kTokens = 5000;  // rings of about 2,200 begin anew twice
-
-int32_t token_at(int32_t position) { return position * 31 % 251; }
 
 uint64_t hash(uint64_t from, const float* x, int32_t n) {
   for (int32_t i = 0; i < n; ++i) {
@@ -30,29 +26,14 @@ uint64_t hash(uint64_t from, const float* x, int32_t n) {
   return from;
 }
 
-// A model, a pass over it, and sequences of tokens that their positions decide.
-struct Bench {
-  explicit Bench(const TinyShape& shape) : opened(open_model(tiny_model(shape))) {
-    REQUIRE_MESSAGE(opened.model.ok(), opened.model.status().to_string());
-    auto made = Forward::create(*opened.model, {.max_rows = 100, .max_logits = 100});
-    REQUIRE_MESSAGE(made.ok(), made.status().to_string());
-    forward = std::move(*made);
-  }
-  const ModelConfig& config() const { return (*opened.model)->config(); }
+struct Bench : SequenceBench {
+  explicit Bench(const TinyShape& shape) : SequenceBench(tiny_model(shape), 100) {}
   std::unique_ptr<SequenceState> new_state(int32_t longest_pass, CacheType type = CacheType::f16,
                                            int32_t capacity = kCapacity) const {
     auto made = SequenceState::create(config(), capacity, type, longest_pass);
     REQUIRE_MESSAGE(made.ok(), made.status().to_string());
     CHECK((*made)->bytes() == SequenceState::bytes_for(config(), capacity, type, longest_pass));
     return std::move(*made);
-  }
-  Status run(SequenceState& on, int32_t n, ForwardObserver* observer = nullptr,
-             const std::atomic<bool>* cancel = nullptr) {
-    std::vector<TokenRow> rows;
-    for (int32_t i = on.n_positions(); i < on.n_positions() + n; ++i)
-      rows.push_back({token_at(i), i, 0, true});
-    SequenceState* sequences[] = {&on};
-    return forward->run(rows, sequences, cancel, observer);
   }
   // Goes on to `end` in pieces, and appends a number a position that stands for its logits.
   void go_to(SequenceState& on, int32_t end, int32_t piece, std::vector<uint64_t>& seen) {
@@ -65,9 +46,6 @@ struct Bench {
         seen.push_back(hash(0xcbf29ce484222325, forward->logits(i), config().n_vocab));
     }
   }
-
-  OpenedModel opened;
-  std::unique_ptr<Forward> forward;
 };
 
 TinyShape sliding(uint32_t width) {
@@ -81,13 +59,6 @@ TinyShape chunked(uint32_t width) {
   shape.window = width;
   return shape;
 }
-
-// Cancels a pass behind its first layer, which has a window.
-class Canceller final : public ForwardObserver {
- public:
-  void layer_output(int, const float*, int, int) override { cancel = true; }
-  std::atomic<bool> cancel = false;
-};
 
 }  // namespace
 
