@@ -1,29 +1,13 @@
 #include "runtime/session/generation.h"
 
-#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <new>
-#include <optional>
-#include <utility>
 
-#include "runtime/session/text_stream.h"
+#include "runtime/session/generation_step.h"
 
 namespace larder::runtime {
 namespace {
-
-using formats::TokenId;
-
-// One round of the loop after a token was chosen; nullopt: go on.
-std::optional<StopReason> end_after(Flow flow, bool has_stopped, size_t n_tokens,
-                                    const GenerationOptions& options) {
-  if (flow == Flow::cancel) return StopReason::cancelled;
-  if (has_stopped || flow == Flow::stop) return StopReason::stop_string;
-  if (options.max_tokens >= 0 && n_tokens >= static_cast<size_t>(options.max_tokens)) {
-    return StopReason::length;
-  }
-  return std::nullopt;
-}
 
 // Samples and appends until there is a reason to end.
 Result<StopReason> run(Session& session, Sampler& sampler, const GenerationOptions& options,
@@ -33,16 +17,7 @@ Result<StopReason> run(Session& session, Sampler& sampler, const GenerationOptio
   for (;;) {
     const Result<Sampled> sampled = sampler.sample(session.logits(), session.tokens());
     if (!sampled) return sampled.status();
-    generation.tokens.push_back(sampled->token);
-    generation.logprobs.push_back(sampled->logprob);
-    if (!options.ignore_end && tokenizer.is_end_of_generation(sampled->token)) {
-      return StopReason::end_of_generation;
-    }
-    const Flow flow = stream.push(sampled->token);
-    if (const auto reason =
-            end_after(flow, stream.has_stopped(), generation.tokens.size(), options)) {
-      return *reason;
-    }
+    if (const auto end = take(*sampled, tokenizer, options, stream, generation)) return *end;
     const Status appended = session.append(std::span(&sampled->token, 1));
     if (appended.cause() == Cause::context_full) return StopReason::context_full;
     if (appended.cause() == Cause::cancelled) return StopReason::cancelled;

@@ -2,29 +2,13 @@
 
 #include <algorithm>
 #include <cassert>
-#include <string>
 #include <utility>
+
+#include "runtime/session/generation_step.h"
+#include "runtime/session/token_checks.h"
 
 namespace larder::runtime {
 namespace {
-
-using formats::TokenId;
-
-Status check_ids(std::span<const TokenId> ids, const ModelConfig& config) {
-  for (const TokenId id : ids)
-    if (id < 0 || id >= config.n_vocab)
-      return Status(Cause::invalid_argument,
-                    "the vocabulary has ids from 0 to " + std::to_string(config.n_vocab - 1),
-                    "token " + std::to_string(id));
-  return {};
-}
-
-Status check_fits(size_t n_tokens, int32_t n_ctx) {
-  if (n_tokens <= static_cast<size_t>(n_ctx)) return {};
-  return Status(Cause::context_full,
-                std::to_string(n_tokens) + " tokens do not fit the context of " +
-                    std::to_string(n_ctx) + "; shorten the text, or choose a larger --ctx-size");
-}
 
 bool goes_on(const EngineItem& item) {
   return item.generation && item.generation->options.max_tokens != 0;
@@ -34,28 +18,19 @@ bool scores(const EngineItem& item) {
   return item.first_scored >= 0 && static_cast<size_t>(item.first_scored) < item.tokens.size();
 }
 
-Status check_source(const EngineItem& item, const Model& model, int32_t n_ctx) {
-  if (!model.config().has_encoder()) {
-    if (item.source.empty()) return {};
-    return Status(Cause::unsupported, "the model has no encoder that could read a source");
-  }
-  if (item.source.empty())
-    return Status(Cause::invalid_argument,
-                  "the model has an encoder, which must read a source before there is an answer");
-  if (Status s = check_fits(item.source.size(), n_ctx); !s.ok()) return s;
-  return check_ids(item.source, model.config());
-}
-
 }  // namespace
 
 Status HeldItem::check(const EngineItem& item, const Model& model, int32_t n_ctx) {
   if (item.tokens.empty()) return Status(Cause::invalid_argument, "an item has at least one token");
-  if (Status s = check_ids(item.tokens, model.config()); !s.ok()) return s;
-  if (Status s = check_source(item, model, n_ctx); !s.ok()) return s;
+  const ModelConfig& config = model.config();
+  if (Status s = check_ids(item.tokens, config); !s.ok()) return s;
+  if (Status s = check_has_source(item.source, config); !s.ok()) return s;
+  if (!item.source.empty())
+    if (Status s = check_source(item.source, config, n_ctx); !s.ok()) return s;
   if (item.first_scored == 0 || item.first_scored < -1 ||
       (item.first_scored > 0 && static_cast<size_t>(item.first_scored) > item.tokens.size()))
     return Status(Cause::invalid_argument, "the first scored token is one behind the first");
-  if (item.n_top < 0 || item.n_top > model.config().n_vocab)
+  if (item.n_top < 0 || item.n_top > config.n_vocab)
     return Status(Cause::invalid_argument, "no vocabulary has so many best tokens");
   if (item.generation)
     if (Status s = runtime::check(item.generation->sampler); !s.ok()) return s;
@@ -122,24 +97,17 @@ void HeldItem::read(int32_t position, std::span<const float> logits, const Logit
 
 void HeldItem::take_chosen() {
   assert(generates_ && !is_done_);
-  Generation& generation = *result_.generation;
-  const GenerationOptions& options = item_.generation->options;
   if (!chosen_->status.ok()) {
     is_done_ = true;
     result_.status = chosen_->status;
     return;
   }
-  const TokenId token = chosen_->token.token;
   random_ = chosen_->random;
-  tokens_.push_back(token);
-  generation.tokens.push_back(token);
-  generation.logprobs.push_back(chosen_->token.logprob);
+  tokens_.push_back(chosen_->token.token);
   result_.top.insert(result_.top.end(), chosen_->top.begin(), chosen_->top.end());
-  if (!options.ignore_end && tokenizer_->is_end_of_generation(token))
-    return end(StopReason::end_of_generation);
-  (void)stream_->push(token);
-  if (stream_->has_stopped()) return end(StopReason::stop_string);
-  if (std::cmp_equal(generation.tokens.size(), options.max_tokens)) return end(StopReason::length);
+  if (const auto reason = take(chosen_->token, *tokenizer_, item_.generation->options, *stream_,
+                               *result_.generation))
+    return end(*reason);
   if (n_tokens() > n_ctx_) end(StopReason::context_full);
 }
 

@@ -5,10 +5,10 @@
 #include <new>
 #include <utility>
 
-#include "quant/parallel.h"
 #include "runtime/session/kept_use.h"
 #include "runtime/session/sequence_state.h"
 #include "runtime/session/session_options.h"
+#include "runtime/session/token_checks.h"
 
 namespace larder::runtime {
 namespace {
@@ -18,17 +18,32 @@ using formats::TokenId;
 // Logits of all positions are computed in steps whose logits fit this; one position at least.
 constexpr int64_t kLogitsBytes = int64_t{32} << 20;
 
-ResidenceOptions residence_options(const Model& model, const SessionOptions& options,
-                                   const quant::KernelSet* kernels) {
+// A session's options with defaults filled in, and what they take.
+struct SessionPlan {
+  SessionOptions options;
+  const quant::KernelSet* kernels = nullptr;
+  ResidenceOptions residence;
+  RamBudget ram;
+};
+
+Result<SessionPlan> plan_session(const Model& model, const SessionOptions& asked) {
+  const Result<SessionOptions> options = fill_in(asked, model);
+  if (!options) return options.status();
+  const Result<const quant::KernelSet*> kernels = choose_kernels(options->isa);
+  if (!kernels) return kernels.status();
+  SessionPlan plan = {*options, *kernels, {}, {}};
   const int64_t n_logits = kLogitsBytes / (int64_t{model.config().n_vocab} * sizeof(float));
-  ResidenceOptions with;
-  with.forward = forward_options(options, kernels);
+  ResidenceOptions& with = plan.residence;
+  with.forward = forward_options(plan.options, plan.kernels);
   with.forward.max_logits =
-      static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, options.batch_size));
-  with.n_ctx = options.n_ctx;
-  with.cache = {*options.cache_k, *options.cache_v};
-  with.ram_bytes = options.ram_bytes;
-  return with;
+      static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, plan.options.batch_size));
+  with.n_ctx = plan.options.n_ctx;
+  with.cache = {*plan.options.cache_k, *plan.options.cache_v};
+  with.ram_bytes = plan.options.ram_bytes;
+  Result<RamBudget> ram = plan_ram(model, with);
+  if (!ram) return ram.status().with_file(model.file().path());
+  plan.ram = std::move(*ram);
+  return plan;
 }
 
 constexpr int32_t kHeldLogits = -1;
@@ -53,8 +68,6 @@ struct Session::Impl {
   std::atomic<bool> is_cancelled{false};
 
   int32_t n_tokens() const noexcept { return static_cast<int32_t>(tokens.size()); }
-  Status check_tokens(std::span<const TokenId> ids) const;
-  Status check_source(std::span<const TokenId> ids) const;
   Status check_room(std::span<const TokenId> added, size_t n_kept) const;
   Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
   Status report_cancel();
@@ -62,47 +75,12 @@ struct Session::Impl {
   KeptUse kept_use;
 };
 
-Status Session::Impl::check_tokens(std::span<const TokenId> ids) const {
-  const int32_t n_vocab = model->config().n_vocab;
-  for (const TokenId token : ids) {
-    if (token < 0 || token >= n_vocab) {
-      return Status(Cause::invalid_argument,
-                    "the vocabulary has ids from 0 to " + std::to_string(n_vocab - 1),
-                    "token " + std::to_string(token));
-    }
-  }
-  return {};
-}
-
-Status Session::Impl::check_source(std::span<const TokenId> ids) const {
-  if (!model->config().has_encoder()) {
-    return Status(Cause::unsupported, "the model has no encoder that could read a source");
-  }
-  if (ids.empty()) return Status(Cause::invalid_argument, "a source has at least one token");
-  if (ids.size() > static_cast<size_t>(options.n_ctx)) {
-    return Status(Cause::context_full, "a source of " + std::to_string(ids.size()) +
-                                           " tokens does not fit the context of " +
-                                           std::to_string(options.n_ctx) +
-                                           "; shorten the text, or choose a larger --ctx-size");
-  }
-  return check_tokens(ids);
-}
-
 // `n_kept` tokens stay and `added` come: do they fit, and are they tokens?
 Status Session::Impl::check_room(std::span<const TokenId> added, size_t n_kept) const {
   if (added.empty()) return Status(Cause::invalid_argument, "there are no tokens to append");
-  if (model->config().has_encoder() && source.empty()) {
-    return Status(Cause::invalid_argument,
-                  "the model has an encoder, which must read a source before there is an answer");
-  }
-  const size_t needed = n_kept + added.size();
-  if (needed > static_cast<size_t>(options.n_ctx)) {
-    return Status(Cause::context_full, std::to_string(needed) +
-                                           " tokens do not fit the context of " +
-                                           std::to_string(options.n_ctx) +
-                                           "; shorten the text, or choose a larger --ctx-size");
-  }
-  return check_tokens(added);
+  if (Status s = check_has_source(source, model->config()); !s.ok()) return s;
+  if (Status s = check_fits(n_kept + added.size(), options.n_ctx); !s.ok()) return s;
+  return check_ids(added, model->config());
 }
 
 // One forward pass; the last `n_wanted` rows get logits.
@@ -142,13 +120,9 @@ Result<SessionOptions> Session::resolve(const Model& model, const SessionOptions
 }
 
 Result<RamBudget> Session::plan(const Model& model, const SessionOptions& options) try {
-  const Result<SessionOptions> resolved = fill_in(options, model);
-  if (!resolved) return resolved.status();
-  const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
-  if (!kernels) return kernels.status();
-  Result<RamBudget> budget = plan_ram(model, residence_options(model, *resolved, *kernels));
-  if (!budget) return budget.status().with_file(model.file().path());
-  return budget;
+  const Result<SessionPlan> plan = plan_session(model, options);
+  if (!plan) return plan.status();
+  return plan->ram;
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory();
 }
@@ -156,44 +130,41 @@ Result<RamBudget> Session::plan(const Model& model, const SessionOptions& option
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options,
                                                  const LoadProgress& loading) try {
-  Result<SessionOptions> resolved = fill_in(options, *model);
-  if (!resolved) return resolved.status();
-  const Result<const quant::KernelSet*> kernels = choose_kernels(resolved->isa);
-  if (!kernels) return kernels.status();
-  Result<RamBudget> ram = plan(*model, *resolved);
-  if (!ram) return ram.status();
-
-  ResidenceOptions with = residence_options(*model, *resolved, *kernels);
+  Result<SessionPlan> plan = plan_session(*model, options);
+  if (!plan) return plan.status();
+  ResidenceOptions& with = plan->residence;
+  const int32_t n_ctx = plan->options.n_ctx;
   Result<std::unique_ptr<SequenceState>> state =
-      SequenceState::create(model->config(), with.n_ctx, with.cache, with.forward.max_rows);
+      SequenceState::create(model->config(), n_ctx, with.cache, with.forward.max_rows);
   if (!state) return state.status();
-  Result<Residence> residence = take_residence(std::move(model), *ram, loading);
+  Result<Residence> residence = take_residence(std::move(model), plan->ram, loading);
   if (!residence) return residence.status();
   with.forward.experts = residence->experts;
   Result<std::unique_ptr<Forward>> forward = Forward::create(residence->model, with.forward);
   if (!forward) return forward.status();
   // After the buffers, which live beside the threads' stacks.
-  if (Status s = check_threads(resolved->n_threads); !s.ok()) return s;
+  if (Status s = check_threads(plan->options.n_threads); !s.ok()) return s;
 
   try {
     auto impl = std::make_unique<Impl>();
-    impl->tokens.reserve(static_cast<size_t>(resolved->n_ctx));
-    impl->rows.reserve(static_cast<size_t>(resolved->batch_size));
+    const auto most_tokens = static_cast<size_t>(n_ctx);
+    impl->tokens.reserve(most_tokens);
+    impl->rows.reserve(static_cast<size_t>(plan->options.batch_size));
     impl->model = std::move(residence->model);
     impl->experts = std::move(residence->experts);
-    impl->ram = std::move(*ram);
-    impl->options = *resolved;
-    impl->kernels = *kernels;
+    impl->ram = std::move(plan->ram);
+    impl->options = std::move(plan->options);
+    impl->kernels = plan->kernels;
     impl->forward = std::move(*forward);
     impl->state = std::move(*state);
     if (impl->model->config().has_encoder()) {
-      impl->source.reserve(static_cast<size_t>(resolved->n_ctx));
-      impl->rows.reserve(static_cast<size_t>(resolved->n_ctx));
+      impl->source.reserve(most_tokens);
+      impl->rows.reserve(most_tokens);
     }
-    impl->kept_use.load(resolved->profile_folder, impl->model->file(), impl->experts);
+    impl->kept_use.load(impl->options.profile_folder, impl->model->file(), impl->experts);
     return std::unique_ptr<Session>(new Session(std::move(impl)));
   } catch (const std::bad_alloc&) {
-    return Status(Cause::out_of_memory, "a context of " + std::to_string(resolved->n_ctx) +
+    return Status(Cause::out_of_memory, "a context of " + std::to_string(n_ctx) +
                                             " tokens does not fit; choose a smaller --ctx-size");
   }
 } catch (const std::bad_alloc&) {
@@ -202,7 +173,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
 
 Status Session::encode(std::span<const TokenId> source, ForwardObserver* observer) try {
   Impl& impl = *impl_;
-  if (Status s = impl.check_source(source); !s.ok()) return s;
+  if (Status s = check_source(source, impl.model->config(), impl.options.n_ctx); !s.ok()) return s;
   impl.rows.clear();
   for (const TokenId token : source) {
     impl.rows.push_back({token, static_cast<int32_t>(impl.rows.size()), 0, false});
@@ -306,16 +277,13 @@ Status Session::append_all_logits(std::span<const TokenId> tokens,
 Status Session::hold(const HeldTokens& held,
                      const std::function<Status(SequenceState&)>& fill) try {
   Impl& impl = *impl_;
-  const auto room = static_cast<size_t>(impl.options.n_ctx);
-  if (held.tokens.size() > room || held.source.size() > room)
-    return Status(Cause::context_full, std::to_string(held.tokens.size()) +
-                                           " tokens do not fit the context of " +
-                                           std::to_string(impl.options.n_ctx));
-  if (Status s = impl.check_tokens(held.tokens); !s.ok()) return s;
-  if (Status s = impl.check_tokens(held.source); !s.ok()) return s;
+  const ModelConfig& config = impl.model->config();
+  for (const std::span<const TokenId> ids : {held.tokens, held.source}) {
+    if (Status s = check_fits(ids.size(), impl.options.n_ctx); !s.ok()) return s;
+    if (Status s = check_ids(ids, config); !s.ok()) return s;
+  }
   if (!held.logits.empty() &&
-      (held.tokens.empty() ||
-       held.logits.size() != static_cast<size_t>(impl.model->config().n_vocab)))
+      (held.tokens.empty() || held.logits.size() != static_cast<size_t>(config.n_vocab)))
     return Status(Cause::invalid_argument, "logits that belong to no token of this model");
   std::vector<float> logits(held.logits.begin(), held.logits.end());
 
