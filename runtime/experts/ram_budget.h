@@ -11,7 +11,7 @@ namespace larder::runtime {
 
 // What does not depend on the limit.
 struct RamNeeds {
-  uint64_t program_bytes = 0;  // the program, libraries, the file's header and tokenizer
+  uint64_t program_bytes = 0;  // the program, libraries, the file's header, tokenizer, samplers
   uint64_t dense_bytes = 0;    // weights that every token may need
   uint64_t cache_bytes = 0;    // keys and values
   uint64_t buffer_bytes = 0;   // of the forward pass

@@ -63,9 +63,11 @@ Status Chat::set_options(ChatOptions options) try {
   if (Status s = check(options.sampler); !s.ok()) return s;
   const Model& model = session_.model();
   options.generation.shown_control = mark_tokens(styles_, *model.tokenizer());
-  auto sampler = std::make_unique<Sampler>(options.sampler, model.config().n_vocab);
+  if (sampler_)
+    sampler_->continue_as(options.sampler, RandomStream(options.sampler.seed));
+  else
+    sampler_ = std::make_unique<Sampler>(options.sampler, model.config().n_vocab);
   options_ = std::move(options);
-  sampler_ = std::move(sampler);
   return {};
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory();

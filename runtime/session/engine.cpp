@@ -43,7 +43,10 @@ struct Engine::Impl {
         model->config().has_encoder() ? std::max(plan.options.batch_size, plan.options.n_ctx)
                                       : plan.options.batch_size);
     rows.reserve(n_rows);
-    sequences.reserve(static_cast<size_t>(plan.options.batch_size));
+    const auto n_lanes = static_cast<size_t>(plan.options.batch_size);  // each has a row
+    sequences.reserve(n_lanes);
+    lanes.reserve(n_lanes);
+    chosen.reserve(n_lanes);
   }
 
   Status fill_pass();
@@ -54,7 +57,7 @@ struct Engine::Impl {
   void break_up_waiting();
   Status read_source(const Branch& branch, SequenceState& state);
   Status run_pass();
-  Status run(std::span<Lane* const> chosen);
+  Status run(std::span<Lane* const> some);
   void settle(Lane& lane);
   void end_prompt(Lane& lane);
   void fail(Lane& lane, const Status& status);
@@ -73,7 +76,8 @@ struct Engine::Impl {
   std::vector<HeldItem*> pending;               // in no branch yet
   std::deque<std::unique_ptr<Branch>> roots;    // with no sequence yet
   std::deque<std::unique_ptr<Branch>> waiting;  // to branch off from a sequence
-  std::vector<std::unique_ptr<Lane>> lanes;
+  std::vector<Lane> lanes;
+  std::vector<Lane*> chosen;  // of a pass
   std::vector<EngineResult> finished;
 
   std::vector<TokenRow> rows;  // of a pass
@@ -86,10 +90,10 @@ struct Engine::Impl {
 // Lanes go on; where there is room for more rows, further branches get sequences.
 Status Engine::Impl::fill_pass() {
   int32_t n_free = plan.options.batch_size;
-  for (const auto& lane : lanes) lane->n_rows = 0;
+  for (Lane& lane : lanes) lane.n_rows = 0;
   for (const bool generates : {true, false})
-    for (const auto& lane : lanes)
-      if (lane->branch->generates == generates) give_rows(*lane, n_free);
+    for (Lane& lane : lanes)
+      if (lane.branch->generates == generates) give_rows(lane, n_free);
   while (n_free > 0) {
     Result<bool> started = start_lane();
     if (started && !*started && lanes.empty() && !waiting.empty()) {
@@ -98,7 +102,7 @@ Status Engine::Impl::fill_pass() {
     }
     if (!started) return started.status();
     if (!*started) break;
-    give_rows(*lanes.back(), n_free);
+    give_rows(lanes.back(), n_free);
   }
   return {};
 }
@@ -110,14 +114,13 @@ void Engine::Impl::give_rows(Lane& lane, int32_t& n_free) noexcept {
 
 // False: there is nothing to start, or no memory for it at the moment.
 Result<bool> Engine::Impl::start_lane() {
-  auto lane = std::make_unique<Lane>();
   const auto start_from = [&](std::deque<std::unique_ptr<Branch>>& from,
                               size_t at) -> Result<bool> {
-    const Result<bool> started = start(*from[at], lane->lease);
+    std::shared_ptr<CachePool::Lease> lease;
+    const Result<bool> started = start(*from[at], lease);
     if (!started || !*started) return started;
-    lane->branch = std::move(from[at]);
+    lanes.push_back({std::move(from[at]), std::move(lease)});
     from.erase(from.begin() + static_cast<ptrdiff_t>(at));
-    lanes.push_back(std::move(lane));
     return true;
   };
   for (size_t i = 0; i < waiting.size(); ++i) {
@@ -192,9 +195,9 @@ void Engine::Impl::break_up_waiting() {
 }
 
 Status Engine::Impl::run_pass() {
-  std::vector<Lane*> chosen;
-  for (const auto& lane : lanes)
-    if (lane->n_rows > 0) chosen.push_back(lane.get());
+  chosen.clear();
+  for (Lane& lane : lanes)
+    if (lane.n_rows > 0) chosen.push_back(&lane);
   if (chosen.empty()) return {};
   const Status status = run(chosen);
   if (!status.ok() && status.cause() != Cause::numeric) return status;
@@ -212,16 +215,16 @@ Status Engine::Impl::run_pass() {
       break;
     }
   }
-  std::erase_if(lanes, [](const std::unique_ptr<Lane>& lane) { return !lane->branch; });
+  std::erase_if(lanes, [](const Lane& lane) { return !lane.branch; });
   return fatal;
 }
 
-Status Engine::Impl::run(std::span<Lane* const> chosen) {
+Status Engine::Impl::run(std::span<Lane* const> some) {
   rows.clear();
   sequences.clear();
   reader.clear();
   uint64_t n_shared = 0;
-  for (Lane* lane : chosen) {
+  for (Lane* lane : some) {
     const auto sequence = static_cast<int32_t>(sequences.size());
     sequences.push_back(&lane->lease->state());
     const int32_t first = lane->position();
@@ -289,10 +292,7 @@ void Engine::Impl::finish(HeldItem& item, EngineResult result) {
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Engine::~Engine() {
-  impl_->kept_use.save();
-  clear();
-}
+Engine::~Engine() { impl_->kept_use.save(); }
 
 Result<RamBudget> Engine::plan(const Model& model, const EngineOptions& options) try {
   const Result<EnginePlan> plan = plan_engine(model, options);
@@ -334,7 +334,6 @@ Status Engine::submit(EngineItem item) try {
   Impl& impl = *impl_;
   if (Status s = HeldItem::check(item, *impl.model, n_ctx()); !s.ok()) return s;
   auto held = std::make_unique<HeldItem>(std::move(item), *impl.model, n_ctx());
-  if (held->generates()) impl.reader.prepare_sampling();
   held->slot = impl.held.size();
   impl.pending.reserve(impl.pending.size() + 1);
   impl.held.push_back(std::move(held));

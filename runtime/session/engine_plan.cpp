@@ -79,6 +79,7 @@ class Planner {
     with.forward = forward_options(plan.options, kernels_);
     with.forward.max_logits = static_cast<int32_t>(std::clamp<int64_t>(n_logits, 1, rows));
     with.n_ctx = session_.n_ctx;
+    with.n_samplers = session_.n_threads;
     with.cache = plan.cache.types;
     with.cache_bytes = std::max(cache_bytes, static_cast<uint64_t>(CachePool::bytes_for(
                                                  model_.config(), plan.cache, session_.n_ctx)));

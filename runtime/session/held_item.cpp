@@ -74,7 +74,7 @@ bool HeldItem::wants(int32_t position) const noexcept {
 }
 
 void HeldItem::read(int32_t position, std::span<const float> logits, const LogitsSummary& summary,
-                    Sampler* sampler) noexcept {
+                    Sampler& sampler) noexcept {
   assert(wants(position));
   const int32_t index = position + 1;
   if (item_.on_predicted) item_.on_predicted({index, logits, summary});
@@ -88,11 +88,11 @@ void HeldItem::read(int32_t position, std::span<const float> logits, const Logit
     return;
   }
   choose_best(logits, summary, chosen_->top);
-  sampler->continue_as(item_.generation->sampler, random_);
-  const Result<Sampled> sampled = sampler->sample(logits, tokens_);
+  sampler.continue_as(item_.generation->sampler, random_);
+  const Result<Sampled> sampled = sampler.sample(logits, tokens_, summary.log_sum_exp);
   chosen_->status = sampled.status();
   if (sampled) chosen_->token = *sampled;
-  chosen_->random = sampler->random();
+  chosen_->random = sampler.random();
 }
 
 void HeldItem::take_chosen() {

@@ -40,7 +40,7 @@ class HeldItem {
   // Takes them: scores what follows, or chooses it with this sampler. Called again with the same
   // where a pass failed. Different positions may be read at the same time.
   void read(int32_t position, std::span<const float> logits, const LogitsSummary& summary,
-            Sampler* sampler) noexcept;
+            Sampler& sampler) noexcept;
 
   bool generates() const noexcept { return generates_; }
   // What read() chose behind the last token becomes the last one; the item is_done() where that

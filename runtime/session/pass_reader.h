@@ -14,10 +14,8 @@ namespace larder::runtime {
 
 class PassReader : public LogitsReader {
  public:
+  // Has a sampler for each thread. Throws std::bad_alloc.
   PassReader(int32_t n_vocab, int32_t max_rows, int n_threads);
-
-  // Before the first item that generates: one sampler for each thread. Throws std::bad_alloc.
-  void prepare_sampling();
 
   // Before a pass, and then for each of its rows that wants logits, in order.
   void clear() noexcept { rows_.clear(); }
@@ -32,9 +30,8 @@ class PassReader : public LogitsReader {
   };
 
   int32_t n_vocab_;
-  int n_threads_;
   std::vector<Row> rows_;
-  std::vector<std::unique_ptr<Sampler>> samplers_;
+  std::vector<std::unique_ptr<Sampler>> samplers_;  // [n_threads]
 };
 
 }  // namespace larder::runtime

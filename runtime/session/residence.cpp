@@ -7,6 +7,7 @@
 #include "runtime/experts/expert_layout.h"
 #include "runtime/experts/paged_expert_store.h"
 #include "runtime/experts/weight_files.h"
+#include "runtime/session/sampler.h"
 
 namespace larder::runtime {
 namespace {
@@ -31,8 +32,10 @@ uint64_t add(uint64_t a, uint64_t b) noexcept { return a > UINT64_MAX - b ? UINT
 RamNeeds needs_of(const Model& model, const ResidenceOptions& options,
                   const std::shared_ptr<const ExpertLayout>& layout) {
   RamNeeds needs;
+  const uint64_t samplers =
+      static_cast<uint64_t>(options.n_samplers) * Sampler::bytes_for(model.config().n_vocab);
   needs.program_bytes = kProgramBytes + kHeaderShare * header_bytes(model.file(), 0) +
-                        static_cast<uint64_t>(options.forward.n_threads) * kThreadBytes;
+                        static_cast<uint64_t>(options.forward.n_threads) * kThreadBytes + samplers;
   needs.dense_bytes = DenseWeights::bytes_for(model.weights().dense);
   needs.cache_bytes = options.cache_bytes;
   if (needs.cache_bytes == 0)

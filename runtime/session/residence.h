@@ -23,6 +23,7 @@ struct ResidenceOptions {
   ForwardOptions forward;
   int32_t n_ctx = 0;
   CacheTypes cache;
+  int32_t n_samplers = 1;         // that choose from its logits
   uint64_t cache_bytes = 0;       // of all sequences; 0: of one of n_ctx positions
   uint64_t ram_bytes = kAutoRam;  // of the whole process
 };

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/session/softmax.h"
+
 namespace larder::runtime {
 namespace {
 
@@ -26,15 +28,6 @@ bool is_better(const Candidate& a, const Candidate& b) noexcept {
 
 bool is_more_typical(const Candidate& a, const Candidate& b) noexcept {
   return a.surprise != b.surprise ? a.surprise < b.surprise : a.token < b.token;
-}
-
-// log(sum of exp) over the finite logits; `maximum` is their largest.
-double log_sum_exp(std::span<const float> logits, float maximum) noexcept {
-  double sum = 0;
-  for (const float logit : logits) {
-    if (std::isfinite(logit)) sum += std::exp(static_cast<double>(logit) - maximum);
-  }
-  return maximum + std::log(sum);
 }
 
 float largest_finite(std::span<const float> logits) noexcept {
@@ -64,6 +57,7 @@ struct Sampler::Impl {
     candidates.reserve(n);
   }
 
+  Result<TokenId> choose(std::span<const float> given, std::span<const TokenId> history);
   void penalize(std::span<const TokenId> history) noexcept;
   TokenId greedy() const noexcept;
   void collect() noexcept;
@@ -240,23 +234,38 @@ void Sampler::continue_as(const SamplerOptions& options, const RandomStream& ran
 
 const RandomStream& Sampler::random() const noexcept { return impl_->random; }
 
-Result<Sampled> Sampler::sample(std::span<const float> logits, std::span<const TokenId> history) {
-  assert(logits.size() == impl_->logits.size());
-  std::copy(logits.begin(), logits.end(), impl_->logits.begin());
-  impl_->penalize(history);
-  TokenId token = impl_->greedy();
-  if (token == formats::kNoToken) {
+size_t Sampler::bytes_for(int32_t n_vocab) noexcept {
+  return static_cast<size_t>(n_vocab) * (sizeof(float) + sizeof(int32_t) + sizeof(Candidate));
+}
+
+Result<TokenId> Sampler::Impl::choose(std::span<const float> given,
+                                      std::span<const TokenId> history) {
+  assert(given.size() == logits.size());
+  std::copy(given.begin(), given.end(), logits.begin());
+  penalize(history);
+  const TokenId best = greedy();
+  if (best == formats::kNoToken)
     return Status(Cause::numeric, "no logit is finite, so that no token can be chosen", "logits");
-  }
-  if (impl_->options.temperature > 0) {
-    impl_->collect();
-    impl_->keep_top_k();
-    impl_->keep_typical();
-    impl_->keep_top_p();
-    impl_->keep_min_p();
-    token = impl_->draw();
-  }
-  return Sampled{token, static_cast<float>(log_probability(logits, token))};
+  if (options.temperature <= 0) return best;
+  collect();
+  keep_top_k();
+  keep_typical();
+  keep_top_p();
+  keep_min_p();
+  return draw();
+}
+
+Result<Sampled> Sampler::sample(std::span<const float> logits, std::span<const TokenId> history) {
+  const Result<TokenId> token = impl_->choose(logits, history);
+  if (!token) return token.status();
+  return Sampled{*token, static_cast<float>(log_probability(logits, *token))};
+}
+
+Result<Sampled> Sampler::sample(std::span<const float> logits, std::span<const TokenId> history,
+                                double log_sum_exp) {
+  const Result<TokenId> token = impl_->choose(logits, history);
+  if (!token) return token.status();
+  return Sampled{*token, static_cast<float>(logits[static_cast<size_t>(*token)] - log_sum_exp)};
 }
 
 }  // namespace larder::runtime

@@ -39,7 +39,7 @@ struct Sampled {
 
 class Sampler {
  public:
-  // REQUIRES: check(options).ok(); n_vocab > 0. Allocates for n_vocab once.
+  // REQUIRES: check(options).ok(); n_vocab > 0. Allocates bytes_for(n_vocab) once.
   Sampler(const SamplerOptions& options, int32_t n_vocab);
   ~Sampler();
   // history: tokens so far, for the penalties. Logits that are not finite are never chosen; error
@@ -47,6 +47,11 @@ class Sampler {
   // Cost: one pass over n_vocab, one exp each; no full sort.
   // REQUIRES: logits.size() == n_vocab; history within [0, n_vocab).
   Result<Sampled> sample(std::span<const float> logits, std::span<const formats::TokenId> history);
+  // The same for one who knows log_sum_exp() of these logits (softmax.h), without an exp of each.
+  // REQUIRES: all logits are finite.
+  Result<Sampled> sample(std::span<const float> logits, std::span<const formats::TokenId> history,
+                         double log_sum_exp);
+  static size_t bytes_for(int32_t n_vocab) noexcept;
   const SamplerOptions& options() const noexcept;
   void reseed(uint64_t seed) noexcept;
   // Goes on as another sampler of the same vocabulary, which drew from `random`; so that many can

@@ -13,13 +13,18 @@ bool is_better(const TokenLogprob& a, const TokenLogprob& b) noexcept {
 
 }  // namespace
 
+double log_sum_exp(std::span<const float> logits, float maximum) noexcept {
+  double sum = 0;
+  for (const float logit : logits) {
+    if (std::isfinite(logit)) sum += std::exp(static_cast<double>(logit) - maximum);
+  }
+  return maximum + std::log(sum);
+}
+
 LogitsSummary summarize(std::span<const float> logits) noexcept {
   assert(!logits.empty());
   const auto largest = std::max_element(logits.begin(), logits.end());
-  const double maximum = *largest;
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - maximum);
-  return {static_cast<formats::TokenId>(largest - logits.begin()), maximum + std::log(sum)};
+  return {static_cast<formats::TokenId>(largest - logits.begin()), log_sum_exp(logits, *largest)};
 }
 
 void choose_best(std::span<const float> logits, const LogitsSummary& summary,

@@ -18,6 +18,10 @@ struct LogitsSummary {
   double log_sum_exp = 0;
 };
 
+// log(sum of exp), in ascending order; logits that are not finite count as absent. Cost: one exp a
+// logit. `maximum`: the largest that is finite.
+double log_sum_exp(std::span<const float> logits, float maximum) noexcept;
+
 // Cost: one exp a logit. REQUIRES: logits are finite, and there is one.
 LogitsSummary summarize(std::span<const float> logits) noexcept;
 
