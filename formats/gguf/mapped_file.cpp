@@ -94,6 +94,11 @@ void MappedFile::leave(uint64_t n_bytes) const noexcept {
                   POSIX_FADV_DONTNEED);
 }
 
+void MappedFile::will_read(uint64_t offset, uint64_t n_bytes) const noexcept {
+  ::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(n_bytes),
+                  POSIX_FADV_WILLNEED);
+}
+
 Status MappedFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   if (offset > uint64_t{INT64_MAX} - out.size()) {
     return Status(Cause::truncated, "no file has bytes at this offset", {}, offset)

@@ -37,6 +37,8 @@ class MappedFile {
   // cache the file's first n_bytes, those that were read of it.
   void leave(uint64_t n_bytes) const noexcept;
 
+  // These bytes will be read soon: the system may fetch them meanwhile.
+  void will_read(uint64_t offset, uint64_t n_bytes) const noexcept;
   // Reads without touching the mapping. EINTR and short reads are continued; EOF is `truncated`.
   Status read_at(uint64_t offset, std::span<std::byte> out) const;
 

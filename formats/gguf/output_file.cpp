@@ -1,10 +1,15 @@
 #include "formats/gguf/output_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
+#include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -13,11 +18,25 @@ namespace {
 
 constexpr size_t kGatheredBytes = 256 * 1024;
 constexpr int kMaxNameAttempts = 100;
+constexpr const char* kTemporaryMark = ".tmp-";
 
 std::string directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string name_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+// Removes the file unless somebody has locked it.
+void remove_unlocked(int directory, const char* name) noexcept {
+  const int descriptor = ::openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return;
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlinkat(directory, name, 0);
+  ::close(descriptor);
 }
 
 // fsync() of a file, or of the directory that holds its name.
@@ -46,15 +65,38 @@ Result<OutputFile> OutputFile::create(const std::string& path, Readers readers) 
   }
   const mode_t mode = readers == Readers::owner ? 0600 : 0666;
   for (int attempt = 0; attempt < kMaxNameAttempts; ++attempt) {
-    std::string name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    std::string name =
+        path + kTemporaryMark + std::to_string(::getpid()) + "-" + std::to_string(attempt);
     file.descriptor_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (file.descriptor_ >= 0) {
+    if (file.descriptor_ >= 0 && file.keep_from_removal()) {
       file.temporary_path_ = std::move(name);
       return file;
     }
-    if (errno != EEXIST && errno != EINTR) break;
+    if (file.descriptor_ < 0 && errno != EEXIST && errno != EINTR) break;
+    if (file.descriptor_ >= 0) ::close(std::exchange(file.descriptor_, -1));
   }
   return file.error("cannot create a temporary file beside it", errno);
+}
+
+// False where another process took the new file for an abandoned one before it was locked. Where
+// files cannot be locked, nobody removes them either.
+bool OutputFile::keep_from_removal() noexcept {
+  struct stat info = {};
+  ::flock(descriptor_, LOCK_EX | LOCK_NB);
+  return ::fstat(descriptor_, &info) == 0 && info.st_nlink > 0;
+}
+
+void OutputFile::remove_abandoned(const std::string& path) noexcept try {
+  const std::string start = name_of(path) + kTemporaryMark;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(directory_of(path).c_str()),
+                                                      &::closedir);
+  if (directory == nullptr) return;
+  while (const dirent* const entry = ::readdir(directory.get())) {
+    if (std::string_view(entry->d_name).starts_with(start)) {
+      remove_unlocked(::dirfd(directory.get()), entry->d_name);
+    }
+  }
+} catch (const std::bad_alloc&) {  // then they stay for the next run
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept { *this = std::move(other); }

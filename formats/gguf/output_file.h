@@ -19,6 +19,10 @@ class OutputFile {
   // Errors: `io`, also where `path` names something that is no regular file.
   static Result<OutputFile> create(const std::string& path, Readers readers = Readers::all);
 
+  // Removes temporary files for `path` whose writers ended without (killed, power cut). One that
+  // is being written is locked, and stays.
+  static void remove_abandoned(const std::string& path) noexcept;
+
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
   ~OutputFile();  // removes the temporary file unless committed
@@ -33,6 +37,7 @@ class OutputFile {
   Status flush();
   Status write_through(std::span<const std::byte> bytes);
   Status error(const char* what, int error) const;
+  bool keep_from_removal() noexcept;
 
   std::string path_;
   std::string temporary_path_;  // empty once renamed or removed
