@@ -103,7 +103,7 @@ class Collection {
     own.datasets = options_.texts;
     for (const Chunk& chunk : chunks) {
       progress.update(own.n_chunks, static_cast<int64_t>(chunks.size()));
-      if (is_interrupted() || is_terminated()) break;
+      if (is_ending()) break;
       if (Status s = read_chunk(session_, chunk, options_.has_head, collector); !s.ok()) return s;
       ++own.n_chunks;
       const bool is_due = options_.save_every > 0 && own.n_chunks % options_.save_every == 0;
@@ -174,7 +174,7 @@ int run_imatrix(ImatrixOptions options) {
   if (Status s = leave_room(**model, options.session); !s.ok()) return fail(s);
   const auto session = open_session(std::move(*model), options.session, options.output);
   if (!session) return fail_model(session.status());
-  cancel_on_signal(static_cast<runtime::Session*>(nullptr));
+  cancel_on_signal(nullptr);
   end_at_second_signal();
   return collect(**session, options, std::move(*earlier));
 }

@@ -133,7 +133,7 @@ class Evaluation {
         if (writer_ != nullptr)
           writer_->add(window.scored[i], logprob, std::span(result.top).subspan(i * n, n));
         if (reader_ != nullptr)
-          comparison.add(window.base[i], window.divergences[i], logprob,
+          comparison.add(window.base[i].logprob, window.divergences[i], logprob,
                          window.has_same_top[i] != 0);
       }
     }

@@ -136,10 +136,10 @@ double divergence(const BaseToken& base, const runtime::PredictedToken& predicte
   return sum;
 }
 
-void Comparison::add(const BaseToken& base, double divergence, double logprob, bool has_same_top) {
+void Comparison::add(double base_logprob, double divergence, double logprob, bool has_same_top) {
   divergences.push_back(divergence);
-  base_surprise.add(-base.logprob);
-  surprise_change.add(base.logprob - logprob);
+  base_surprise.add(-base_logprob);
+  surprise_change.add(base_logprob - logprob);
   same_top.add(has_same_top ? 1 : 0);
 }
 

@@ -39,7 +39,7 @@ double divergence(const BaseToken& base, const runtime::PredictedToken& predicte
 struct Comparison {
   std::vector<double> divergences;
   Mean surprise_change, same_top, base_surprise;
-  void add(const BaseToken& base, double divergence, double logprob, bool has_same_top);
+  void add(double base_logprob, double divergence, double logprob, bool has_same_top);
 };
 
 struct TextFigures {

@@ -27,6 +27,18 @@ LogitsSummary summarize(std::span<const float> logits) noexcept {
   return {static_cast<formats::TokenId>(largest - logits.begin()), log_sum_exp(logits, *largest)};
 }
 
+double divergence(std::span<const float> base, const LogitsSummary& base_summary,
+                  std::span<const float> other, const LogitsSummary& other_summary) noexcept {
+  assert(base.size() == other.size());
+  double sum = 0;
+  for (size_t i = 0; i < base.size(); ++i) {
+    const double logprob = static_cast<double>(base[i]) - base_summary.log_sum_exp;
+    const double other_logprob = static_cast<double>(other[i]) - other_summary.log_sum_exp;
+    sum += std::exp(logprob) * (logprob - other_logprob);
+  }
+  return sum;
+}
+
 void choose_best(std::span<const float> logits, const LogitsSummary& summary,
                  std::span<TokenLogprob> best) noexcept {
   assert(best.size() <= logits.size());

@@ -25,6 +25,11 @@ double log_sum_exp(std::span<const float> logits, float maximum) noexcept;
 // Cost: one exp a logit. REQUIRES: logits are finite, and there is one.
 LogitsSummary summarize(std::span<const float> logits) noexcept;
 
+// Kullback-Leibler divergence of `other` from `base`, over all tokens, in nats; exactly 0 of the
+// same logits. REQUIRES: of one size, each with its own summary.
+double divergence(std::span<const float> base, const LogitsSummary& base_summary,
+                  std::span<const float> other, const LogitsSummary& other_summary) noexcept;
+
 // The best.size() most likely tokens, best first; of equal ones the lower id first. No allocation.
 // REQUIRES: best.size() <= logits.size().
 void choose_best(std::span<const float> logits, const LogitsSummary& summary,
