@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -18,52 +17,7 @@ namespace {
 using formats::DataValue;
 
 constexpr std::string_view kMagic = "larder journal 1\n";
-constexpr size_t kFrameBytes = 8;  // length and checksum
 constexpr auto kSyncEvery = std::chrono::seconds(1);
-
-// Castagnoli's polynomial, bits reversed. Source: RFC 3720, appendix B.4.
-constexpr uint32_t kPolynomial = 0x82F63B78;
-
-constexpr std::array<uint32_t, 256> make_crc_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? kPolynomial : 0);
-    table[i] = value;
-  }
-  return table;
-}
-constexpr std::array<uint32_t, 256> kCrcTable = make_crc_table();
-
-uint32_t crc32c(uint32_t crc, std::string_view bytes) noexcept {
-  crc = ~crc;
-  for (const char c : bytes) crc = (crc >> 8) ^ kCrcTable[(crc ^ static_cast<uint8_t>(c)) & 0xFF];
-  return ~crc;
-}
-
-template <class T>
-void append_raw(std::string& bytes, const T& value) {
-  bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-template <class T>
-T read_raw(const char* bytes) noexcept {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-uint32_t checksum(uint32_t length, std::string_view payload) noexcept {
-  const char* const raw = reinterpret_cast<const char*>(&length);
-  return crc32c(crc32c(0, {raw, sizeof length}), payload);
-}
-
-void append_frame(std::string& bytes, std::string_view payload) {
-  const auto length = static_cast<uint32_t>(payload.size());
-  append_raw(bytes, length);
-  append_raw(bytes, checksum(length, payload));
-  bytes += payload;
-}
 
 // "settings.seed: the journal has 1, this run 2": the first place where two values differ.
 std::string difference(const DataValue& old, const DataValue& now, const std::string& place) {
@@ -129,6 +83,7 @@ Journal::Journal(Journal&& other) noexcept
       cut_bytes_(other.cut_bytes_),
       working_ms_(other.working_ms_),
       n_found_(other.n_found_),
+      redone_(std::move(other.redone_)),
       is_synced_(other.is_synced_),
       synced_at_(other.synced_at_) {}
 
@@ -181,8 +136,9 @@ Status Journal::begin(const DataValue& identity) {
   if (ftruncate(descriptor_, 0) != 0) return error("cannot be begun");
   end_ = n_found_ = 0;
   working_ms_ = cut_bytes_ = 0;
+  redone_.clear();
   std::string bytes(kMagic);
-  append_frame(bytes, to_json(identity));
+  append_record(bytes, to_json(identity));
   if (Status s = append(bytes); !s.ok()) return s;
   first_entry_ = end_;
   return sync();
@@ -206,16 +162,38 @@ Result<bool> Journal::has_magic() {
 Result<std::optional<std::string>> Journal::whole_record(uint64_t offset, uint64_t size) const {
   using Payload = std::optional<std::string>;
   if (size - offset < kFrameBytes) return Payload();
-  char frame[kFrameBytes];
-  if (Status s = read_at(offset, frame, sizeof frame); !s.ok()) return s;
-  const auto length = read_raw<uint32_t>(frame);
+  char raw[kFrameBytes];
+  if (Status s = read_at(offset, raw, sizeof raw); !s.ok()) return s;
+  const auto frame = read_raw<JournalFrame>(raw);
+  const uint32_t length = frame.length;
   if (length == 0 || length > kMaxJournalPayload || length > size - offset - kFrameBytes) {
     return Payload();
   }
   std::string payload(length, '\0');
   if (Status s = read_at(offset + kFrameBytes, payload.data(), length); !s.ok()) return s;
-  if (checksum(length, payload) != read_raw<uint32_t>(frame + 4)) return Payload();
+  if (frame_of(payload).checksum != frame.checksum) return Payload();
   return Payload(std::move(payload));
+}
+
+// The first record is on the disk before any other is written: behind a torn one is nothing.
+Status Journal::begin_torn(const DataValue& identity, uint64_t size) {
+  if (size <= kMagic.size() + kFrameBytes + to_json(identity).size()) return begin(identity);
+  return Status(Cause::magic,
+                "its beginning is damaged; what else it holds is left as it is: --restart throws "
+                "it away")
+      .with_file(path_);
+}
+
+// An entry that takes an earlier one's place; `offset`: of its record, of so many bytes of payload.
+void Journal::note(const JournalEntry& entry, uint64_t offset, uint32_t payload_bytes) {
+  if (entry.is_redone == 0) return;
+  redone_[entry.line] = {entry, offset + kFrameBytes + sizeof entry,
+                         payload_bytes - static_cast<uint32_t>(sizeof entry)};
+}
+
+StoredEntry Journal::latest(const StoredEntry& stored) const {
+  const auto redone = redone_.find(stored.entry.line);
+  return redone == redone_.end() ? stored : redone->second;
 }
 
 Status Journal::recover(const DataValue& identity, bool restarts) {
@@ -228,7 +206,7 @@ Status Journal::recover(const DataValue& identity, bool restarts) {
   end_ = kMagic.size();
   Result<std::optional<std::string>> payload = whole_record(end_, size);
   if (!payload) return payload.status();
-  if (!*payload) return begin(identity);
+  if (!*payload) return begin_torn(identity, size);
   const Result<DataValue> old = formats::parse_json(**payload);
   const std::string differs =
       old ? difference(*old, identity, {}) : std::string("what it holds cannot be read");
@@ -243,9 +221,11 @@ Status Journal::recover(const DataValue& identity, bool restarts) {
     payload = whole_record(end_, size);
     if (!payload) return payload.status();
     if (!*payload || (*payload)->size() < sizeof(JournalEntry)) break;
-    working_ms_ = std::max(working_ms_, read_raw<JournalEntry>((*payload)->data()).at_ms);
+    const auto entry = read_raw<JournalEntry>((*payload)->data());
+    working_ms_ = std::max(working_ms_, entry.at_ms);
+    note(entry, end_, static_cast<uint32_t>((*payload)->size()));
+    n_found_ += entry.is_redone != 0 ? 0 : 1;
     end_ += kFrameBytes + (*payload)->size();
-    ++n_found_;
   }
   cut_bytes_ = size - end_;
   if (cut_bytes_ > 0 && ftruncate(descriptor_, static_cast<off_t>(end_)) != 0) {
@@ -259,7 +239,8 @@ void Journal::add(const JournalEntry& entry, std::string_view text) {
   payload.reserve(sizeof entry + text.size());
   append_raw(payload, entry);
   payload += text;
-  append_frame(pending_, payload);
+  note(entry, end_ + pending_.size(), static_cast<uint32_t>(payload.size()));
+  append_record(pending_, payload);
 }
 
 Status Journal::write() {
@@ -286,16 +267,18 @@ Status Journal::remove() {
 
 Result<std::optional<StoredEntry>> Journal::next(uint64_t& offset, uint64_t end) const {
   if (offset == 0) offset = first_entry_;
-  if (offset >= end) return std::optional<StoredEntry>();
-  char bytes[kFrameBytes + sizeof(JournalEntry)];
-  if (Status s = read_at(offset, bytes, sizeof bytes); !s.ok()) return s;
-  StoredEntry stored;
-  stored.entry = read_raw<JournalEntry>(bytes + kFrameBytes);
-  stored.text_offset = offset + sizeof bytes;
-  const auto length = read_raw<uint32_t>(bytes);
-  stored.text_bytes = length - static_cast<uint32_t>(sizeof(JournalEntry));
-  offset += kFrameBytes + length;
-  return std::optional<StoredEntry>(stored);
+  while (offset < end) {
+    char bytes[kFrameBytes + sizeof(JournalEntry)];
+    if (Status s = read_at(offset, bytes, sizeof bytes); !s.ok()) return s;
+    StoredEntry stored;
+    stored.entry = read_raw<JournalEntry>(bytes + kFrameBytes);
+    stored.text_offset = offset + sizeof bytes;
+    const uint32_t length = read_raw<JournalFrame>(bytes).length;
+    stored.text_bytes = length - static_cast<uint32_t>(sizeof(JournalEntry));
+    offset += kFrameBytes + length;
+    if (stored.entry.is_redone == 0) return std::optional<StoredEntry>(latest(stored));
+  }
+  return std::optional<StoredEntry>();
 }
 
 Status Journal::read_text(const StoredEntry& stored, std::string& text) const {

@@ -51,7 +51,13 @@ void add_job_options(CLI::App& command, JobOptions& options) {
       ->type_name("I/N");
   command.add_flag("--as-completed", options.is_as_completed,
                    "Results in the order in which they are finished, not that of the input");
-  command.add_flag("--restart", options.is_restart, "Throw away what an interrupted run has done");
+  CLI::Option* const restart = command.add_flag("--restart", options.is_restart,
+                                                "Throw away what an interrupted run has done");
+  command
+      .add_flag("--retry-errors", options.retries_errors,
+                "Do lines that failed in an earlier run again, as they are now; while some fail, "
+                "the journal stays for the next try")
+      ->excludes(restart);
 }
 
 }  // namespace larder::apps

@@ -221,6 +221,11 @@ class JournaledRecords : public JobRecords {
   std::string text_;
 };
 
+bool is_there(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0;
+}
+
 bool can_have_journal(const std::string& path) {
   struct stat info {};
   return path != "-" && (stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode));
@@ -252,13 +257,19 @@ Result<std::unique_ptr<JobRecords>> JobRecords::open(const JobOptions& options,
                                                      const DataValue& identity) {
   using Opened = Result<std::unique_ptr<JobRecords>>;
   if (Status s = check_places(options); !s.ok()) return s;
+  const std::string journal_path = options.output + ".journal";
+  if (options.retries_errors && is_there(options.output) && !is_there(journal_path)) {
+    return Status(Cause::invalid_argument,
+                  "no journal tells which of its lines have failed; without --retry-errors all "
+                  "lines are done again")
+        .with_file(options.output);
+  }
   if (!can_have_journal(options.output)) {
     Result<RecordFiles> files = open_files(options);
     if (!files) return files.status();
     return Opened(std::make_unique<StreamedRecords>(std::move(*files), options));
   }
-  Result<Journal> journal =
-      Journal::open(options.output + ".journal", identity, options.is_restart);
+  Result<Journal> journal = Journal::open(journal_path, identity, options.is_restart);
   if (!journal) return journal.status();
   return Opened(std::make_unique<JournaledRecords>(std::move(*journal), options));
 }

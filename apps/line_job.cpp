@@ -42,6 +42,7 @@ class LineJob {
   struct UnderWay {
     Digest line, id;
     double taken_at = 0;
+    bool is_redone = false;  // an earlier run had another record of it
   };
 
   std::string command() const {
@@ -52,10 +53,9 @@ class LineJob {
   void tell_start();
   Status work();
   Status take_lines();
-  Status take(InputLine& line);
-  Status take_new(InputLine& line, Result<DataValue> value, const DataValue& id,
-                  const Digest& id_digest, bool is_new_id);
-  Result<std::optional<JournalEntry>> earlier_entry(const InputLine& line);
+  Status take(const InputLine& line);
+  Status take_new(const InputLine& line, bool is_redone);
+  Result<bool> still_counts(const InputLine& line, const JournalEntry& earlier);
   Result<bool> is_new(const Digest& id);
   DataValue id_of(const DataValue& value) const;
   void record(FinishedLine finished, const UnderWay& origin);
@@ -183,21 +183,24 @@ DataValue LineJob::id_of(const DataValue& value) const {
   return {};
 }
 
-// What an earlier run made of the line.
-Result<std::optional<JournalEntry>> LineJob::earlier_entry(const InputLine& line) {
-  auto earlier = records_->find(line.number);
-  if (!earlier || !*earlier) return earlier;
-  if ((*earlier)->line_digest != line.digest) {
+// Whether what an earlier run made of the line is what this one would.
+Result<bool> LineJob::still_counts(const InputLine& line, const JournalEntry& earlier) {
+  if (earlier.has_failed != 0 && options_.retries_errors) return false;
+  if (earlier.line_digest != line.digest) {
     return Status(Cause::invalid_argument,
                   "line " + std::to_string(line.number) +
                       " is not what it was when an earlier run did it; --restart throws away what "
                       "that has done")
         .with_file(options_.input);
   }
+  const Result<bool> is_new_id = is_new(earlier.id_digest);
+  if (!is_new_id) return is_new_id;
+  // A failed line before it may have been mended to one of the same id.
+  if (!*is_new_id && earlier.has_failed == 0) return false;
   ++n_resumed_;
   ++n_done_;
-  n_failed_ += (*earlier)->has_failed != 0 ? 1 : 0;
-  return earlier;
+  n_failed_ += earlier.has_failed;
+  return true;
 }
 
 // A line without an id is like no other.
@@ -205,46 +208,44 @@ Result<bool> LineJob::is_new(const Digest& id) {
   return id == Digest{} ? Result<bool>(true) : ids_->insert(id);
 }
 
+Status LineJob::take(const InputLine& line) {
+  if (!options_.shard.has(line.number)) return take_new(line, false);
+  const auto earlier = records_->find(line.number);
+  if (!earlier) return earlier.status();
+  if (!*earlier) return take_new(line, false);
+  const Result<bool> counts = still_counts(line, **earlier);
+  if (!counts) return counts.status();
+  return *counts ? Status() : take_new(line, true);
+}
+
 // Lines of other shards are read for their ids: which of two lines with one id counts is the same
 // however the input is cut.
-Status LineJob::take(InputLine& line) {
-  const bool is_ours = options_.shard.has(line.number);
-  if (is_ours) {
-    const auto earlier = earlier_entry(line);
-    if (!earlier) return earlier.status();
-    if (*earlier) return is_new((*earlier)->id_digest).status();
-  }
+Status LineJob::take_new(const InputLine& line, bool is_redone) {
   Result<DataValue> value =
       line.is_too_long ? Result<DataValue>(
                              Status(Cause::limit, "the line is longer than " +
                                                       std::to_string(kMaxLineBytes >> 20) + " MiB"))
                        : formats::parse_json(line.text);
-  const DataValue id = value ? id_of(*value) : DataValue();
+  DataValue id = value ? id_of(*value) : DataValue();
   const bool has_id = id.kind != DataValue::Kind::null;
   const Digest id_digest = has_id ? digest_of(to_json(id)) : Digest{};
   const Result<bool> is_new_id = is_new(id_digest);
   if (!is_new_id) return is_new_id.status();
-  if (!is_ours) return {};
-  return take_new(line, std::move(value), id, id_digest, *is_new_id);
-}
-
-Status LineJob::take_new(InputLine& line, Result<DataValue> value, const DataValue& id,
-                         const Digest& id_digest, bool is_new_id) {
-  const UnderWay origin = {line.digest, id_digest, watch_.seconds()};
+  if (!options_.shard.has(line.number)) return {};
+  const UnderWay origin = {line.digest, id_digest, watch_.seconds(), is_redone};
   progress_.work_begins(position());
   Status why = value.status();
   if (why.ok() && value->kind != DataValue::Kind::dict) {
     why = Status(Cause::value_type, "the line is no JSON object");
-  } else if (why.ok() && !is_new_id) {
+  } else if (why.ok() && !*is_new_id) {
     why = Status(Cause::duplicate_key, "an earlier line has the same id");
   }
   if (!why.ok()) {
-    FinishedLine refused = {line.number, worker_.error_record(line.number, id, why), true};
-    record(std::move(refused), origin);
+    record({line.number, worker_.error_record(line.number, id, why), true}, origin);
     return {};
   }
   under_way_[line.number] = origin;
-  worker_.take({line.number, std::move(*value), id});
+  worker_.take({line.number, std::move(*value), std::move(id)});
   return {};
 }
 
@@ -265,6 +266,7 @@ void LineJob::record(FinishedLine finished, const UnderWay& origin) {
   entry.n_prompt = static_cast<uint32_t>(finished.n_prompt);
   entry.n_predicted = static_cast<uint32_t>(finished.n_predicted);
   entry.has_failed = finished.has_failed ? 1 : 0;
+  entry.is_redone = origin.is_redone ? 1 : 0;
   entry.score = finished.score;
   records_->add(entry, finished.record);
   ++n_done_;
@@ -333,7 +335,8 @@ void LineJob::tell_end(const JobReport& report, const JobFacts& facts) {
   std::string text = std::to_string(report.n_lines()) + " lines";
   if (report.n_failed() > 0) {
     text += ", " + std::to_string(report.n_failed()) + " of them failed" +
-            (options_.errors.empty() ? "" : ", see " + options_.errors);
+            (options_.errors.empty() ? "" : ", see " + options_.errors) +
+            (options_.retries_errors ? "; the same command does them again, as they then are" : "");
   }
   char speed[80];
   std::snprintf(speed, sizeof speed, "; %lld tokens in %.1f s, %.1f tokens/s",
@@ -348,7 +351,10 @@ ExitCode LineJob::finish() {
   if (records_->has_lost_reader()) return kOk;
   const JobFacts facts = {command(), identity_, n_resumed_};
   if (Status s = write_report(report, facts); !s.ok()) return fail(s);
-  if (Status s = records_->forget(); !s.ok()) return fail(s);
+  const bool waits_for_retry = options_.retries_errors && report.n_failed() > 0;
+  if (!waits_for_retry) {
+    if (Status s = records_->forget(); !s.ok()) return fail(s);
+  }
   tell_end(report, facts);
   return report.n_failed() > 0 ? kSomeFailed : kOk;
 }

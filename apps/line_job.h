@@ -72,6 +72,7 @@ struct JobOptions {
   Shard shard;
   bool is_as_completed = false;     // records in the order in which they are finished
   bool is_restart = false;          // throws away what an earlier run has done
+  bool retries_errors = false;      // does again what failed in an earlier run, and may be mended
   std::vector<std::string> in_use;  // files that the run reads and may not write, the model's
 };
 

@@ -86,6 +86,46 @@ TEST_CASE("journal: lines come back in order, the first of several entries count
   CHECK(ordered(*journal) == std::vector<int64_t>{1, 2, 3, 4, 5, 9});
 }
 
+TEST_CASE("journal: an entry done again takes the place of the first one of its line") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/out.journal";
+  {
+    Result<Journal> journal = open(path);
+    REQUIRE(journal.ok());
+    add(*journal, {2, 1, 3});
+    for (const uint32_t n_prompt : {7U, 8U}) {
+      JournalEntry again = entry_of(2);
+      again.is_redone = 1;
+      again.n_prompt = n_prompt;
+      journal->add(again, "record 2");
+      REQUIRE(journal->write().ok());
+    }
+    CHECK(ordered(*journal) == std::vector<int64_t>{1, 2, 3});
+  }
+  const Result<Journal> journal = open(path);
+  REQUIRE(journal.ok());
+  CHECK(journal->n_found() == 3);
+  CHECK(ordered(*journal) == std::vector<int64_t>{1, 2, 3});
+  uint64_t offset = 0;
+  const auto first = journal->next(offset, journal->end());
+  REQUIRE(first.ok());
+  REQUIRE(first->has_value());
+  CHECK((*first)->entry.line == 2);
+  CHECK((*first)->entry.n_prompt == 8);
+}
+
+TEST_CASE("journal: a damaged beginning does not throw away the records behind it") {
+  FilledJournal filled({1, 2, 3});
+  std::string bytes = content(filled.path);
+  bytes[30] ^= 1;
+  write_file(filled.path, bytes);
+  const Result<Journal> refused = open(filled.path);
+  REQUIRE(!refused.ok());
+  CHECK(has(refused.status().to_string(), "its beginning is damaged"));
+  CHECK(content(filled.path) == bytes);
+  CHECK(Journal::open(filled.path, kIdentity, true).ok());
+}
+
 TEST_CASE("journal: a line is found where it is, and not where it is missing") {
   FilledJournal filled({4, 1, 7, 2});
   const Result<Journal> journal = open(filled.path);

@@ -1,91 +1,15 @@
-// Jobs over lines, run by a program whose worker echoes: what is there after it was killed,
-// interrupted, denied its disk, given bad lines or another input.
-#include <doctest/doctest.h>
-#include <signal.h>
+// Jobs over lines, run by a program whose worker echoes: what becomes of good and bad lines, in
+// which order, and what is told of it.
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <random>
 #include <sstream>
-#include <string>
-#include <vector>
 
-#include "tests/child_process.h"
-#include "tests/larder_program.h"
+#include "tests/echo_job.h"
 
 namespace larder::tests {
 namespace {
-
-using nlohmann::json;
-namespace fs = std::filesystem;
-
-std::string id_of(int i) {
-  std::string id = "r";
-  return id += std::to_string(i);
-}
-
-std::string input_line(int i) {
-  json line = {{"id", id_of(i)}, {"text", std::string(static_cast<size_t>(i % 50), 'x')}};
-  if (i % 17 == 5) line["fail"] = true;
-  return line.dump();
-}
-
-std::string input_lines(int n) {
-  std::string lines;
-  for (int i = 1; i <= n; ++i) lines += input_line(i) + "\n";
-  return lines;
-}
-
-struct Job {
-  TemporaryFolder folder;
-  std::string input = folder.path() + "/in.jsonl", output = folder.path() + "/out.jsonl",
-              journal = output + ".journal";
-
-  explicit Job(const std::string& lines) { set_input(lines); }
-  void set_input(const std::string& lines) const {
-    std::ofstream(input, std::ios::binary) << lines;
-  }
-  std::vector<std::string> command(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all = {LARDER_LINE_JOB_PROGRAM, "-i", input, "-o", output};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  Finished run(const std::vector<std::string>& more = {}) const {
-    return tests::run(command(more));
-  }
-  bool has_leftovers() const {
-    for (const auto& file : fs::directory_iterator(folder.path())) {
-      const std::string name = file.path().filename();
-      if (name != "in.jsonl" && name != "out.jsonl" && name != "errors.jsonl") return true;
-    }
-    return false;
-  }
-};
-
-// What an uninterrupted run gives.
-std::string expected_output(const std::string& lines, const std::vector<std::string>& more = {}) {
-  const Job job(lines);
-  const Finished finished = job.run(more);
-  REQUIRE((finished.code == 0 || finished.code == 5));
-  return content(job.output);
-}
-
-std::vector<std::string> sorted_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at);
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  std::sort(lines.begin(), lines.end());
-  return lines;
-}
 
 TEST_CASE("job: every line gives one record, in the order of the lines; failures are told") {
   const Job job(input_lines(200));
@@ -111,149 +35,6 @@ TEST_CASE("job: failed lines go to a file of their own") {
   CHECK(n_lines(content(errors)) == 6);
   CHECK_FALSE(has(content(job.output), "\"error\""));
   CHECK_FALSE(job.has_leftovers());
-}
-
-TEST_CASE("job: killed at any moment it goes on, and gives the bytes of an undisturbed run") {
-  std::mt19937 random(20261122);
-  const std::string lines = input_lines(1500), expected = expected_output(lines);
-  int n_kills = 0, n_jobs = 0, n_resumed = 0;
-  while (n_kills < LARDER_JOB_KILLS) {
-    const Job job(lines);
-    for (unsigned tries = 0;; ++tries) {
-      // 1,500 lines in steps of 3 and 150 us take about 0.1 s; the end is hit as well. A slower
-      // program gets more time by and by.
-      const int code = run_for(job.command({"--step-us", "150"}), SIGKILL,
-                               static_cast<int>(random() % (60'000 + 5'000 * tries)));
-      if (code != -SIGKILL) {
-        CHECK(code == 5);
-        break;
-      }
-      ++n_kills;
-      n_resumed += fs::exists(job.journal) ? 1 : 0;
-      // complete or not there at all
-      if (fs::exists(job.output)) CHECK(content(job.output) == expected);
-    }
-    ++n_jobs;
-    CHECK(content(job.output) == expected);
-    CHECK_FALSE(job.has_leftovers());
-  }
-  MESSAGE(n_kills << " kills, " << n_resumed << " of them with a journal, " << n_jobs << " jobs");
-  CHECK(n_resumed > n_kills / 2);
-}
-
-TEST_CASE("job: killed often, results as completed are still each there once") {
-  std::mt19937 random(7);
-  const std::string lines = input_lines(800);
-  const std::vector<std::string> expected = sorted_lines(expected_output(lines));
-  const Job job(lines);
-  for (unsigned tries = 0;
-       run_for(job.command({"--step-us", "150", "--as-completed"}), SIGKILL,
-               static_cast<int>(random() % (40'000 + 5'000 * tries))) == -SIGKILL;
-       ++tries) {
-  }
-  const std::string out = content(job.output);
-  CHECK(sorted_lines(out) == expected);
-  CHECK(out != expected_output(lines));  // they did come out of order
-}
-
-TEST_CASE("job: interrupted it keeps what is done, and goes on from there") {
-  const std::string lines = input_lines(600), expected = expected_output(lines);
-  for (const int signal : {SIGINT, SIGTERM}) {
-    for (const bool insists : {false, true}) {
-      const Job job(lines);
-      const int code = run_for(job.command({"--step-us", insists ? "20000" : "1000"}), signal,
-                               100'000, {}, insists);
-      CHECK(code == (signal == SIGINT ? 130 : 143));
-      CHECK(fs::exists(job.journal));
-      CHECK_FALSE(fs::exists(job.output));
-      const Finished finished = job.run();
-      CHECK(finished.code == 5);
-      CHECK(has(finished.err, "continuing: "));
-      CHECK(content(job.output) == expected);
-    }
-  }
-}
-
-TEST_CASE("job: interrupted it ends soon, however many lines are under way") {
-  const std::string lines = input_lines(300), expected = expected_output(lines);
-  const Job job(lines);
-  // Steps of 0.2 s finish 3 of 256 lines each: to finish all of them would take 17 s.
-  const auto begin = std::chrono::steady_clock::now();
-  CHECK(run_for(job.command({"--held", "256", "--step-us", "200000"}), SIGINT, 700'000) == 130);
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
-  CHECK(fs::exists(job.journal));
-  const Finished finished = job.run();
-  CHECK(has(finished.err, "continuing: "));
-  CHECK(content(job.output) == expected);
-}
-
-TEST_CASE("job: a second process on one job refuses, and the first is not disturbed") {
-  const std::string lines = input_lines(300);
-  const Job job(lines);
-  const pid_t first = fork();
-  if (first == 0) {
-    _exit(run_for(job.command({"--step-us", "5000"}), 0, 0) == 5 ? 0 : 1);
-  }
-  for (int i = 0; i < 200 && !fs::exists(job.journal); ++i) usleep(5000);
-  const Finished second = job.run();
-  check_error(second, 1, "another process works on this job");
-  int status = 0;
-  waitpid(first, &status, 0);
-  CHECK(WEXITSTATUS(status) == 0);
-  CHECK(content(job.output) == expected_output(lines));
-}
-
-// A job of which about the first half is done.
-void do_half(const Job& job) {
-  REQUIRE(run_for(job.command({"--step-us", "2000"}), SIGKILL, 150'000) == -SIGKILL);
-  REQUIRE(fs::file_size(job.journal) > 1000);
-}
-
-TEST_CASE("job: another setting, shard or input than before is refused, until --restart") {
-  const std::string lines = input_lines(500);
-  const Job job(lines);
-  do_half(job);
-  check_error(job.run({"--setting", "2"}), 2, "settings.setting: it was 1, and is 2");
-  check_error(job.run({"--shard", "1/2"}), 2, "shard: it was \"1/1\", and is \"1/2\"");
-  std::string changed = lines;
-  changed.replace(changed.find("\"r7\""), 4, "\"R7\"");
-  job.set_input(changed);
-  Finished finished = job.run({"-q"});
-  check_error(finished, 2, "line 7 is not what it was");
-  job.set_input(input_lines(3));
-  finished = job.run({"-q"});
-  check_error(finished, 2, "ends before lines that are done already");
-  job.set_input(lines);
-  CHECK(job.run({"--setting", "2", "--restart"}).code == 5);
-  CHECK(content(job.output) == expected_output(lines));
-}
-
-TEST_CASE("job: lines that came after the interruption are done, too") {
-  const Job job(input_lines(500));
-  do_half(job);
-  job.set_input(input_lines(520));
-  CHECK(job.run().code == 5);
-  CHECK(content(job.output) == expected_output(input_lines(520)));
-}
-
-TEST_CASE("job: a disk that is full ends it with an error, and all that is done is kept") {
-  const std::string lines = input_lines(2000), expected = expected_output(lines);
-  // Of the journal, or of the output when the journal is there: both grow beyond these.
-  for (const int blocks : {1, 20, 200, 400}) {
-    CAPTURE(blocks);
-    const Job job(lines);
-    std::vector<std::string> command = {
-        "/bin/sh", "-c", "ulimit -f " + std::to_string(blocks) + "; exec \"$0\" \"$@\""};
-    for (const std::string& word : job.command({"-q"})) command.push_back(word);
-    const Finished full = run(command);
-    check_error(full, 1, "File too large");
-    CHECK_FALSE(fs::exists(job.output));
-    const Finished finished = job.run();
-    CHECK(finished.code == 5);
-    CHECK(has(finished.err, "continuing: ") == (blocks > 1));
-    CHECK(content(job.output) == expected);
-    CHECK_FALSE(job.has_leftovers());
-  }
 }
 
 TEST_CASE("job: places that cannot be written are told before any work") {
@@ -359,14 +140,17 @@ int64_t most_memory(const Job& job) {
   const std::string children = mine + "/task/" + std::to_string(child) + "/children";
   int64_t most = 0;
   int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
+  for (; waitpid(child, &status, WNOHANG) == 0; usleep(2000)) {
     std::string id = content(children);
     id.resize(std::min(id.find(' '), id.size()));
+    // Before it becomes the program it is a copy of this one, with all its memory.
+    std::error_code gone;
+    const std::string runs = fs::read_symlink("/proc/" + id + "/exe", gone);
+    if (runs != fs::canonical(LARDER_LINE_JOB_PROGRAM)) continue;
     std::istringstream lines(content("/proc/" + id + "/status"));
     for (std::string line; std::getline(lines, line);) {
       if (line.starts_with("RssAnon:")) most = std::max<int64_t>(most, std::stol(line.substr(8)));
     }
-    usleep(5000);
   }
   CHECK(WEXITSTATUS(status) == 5);
   return most;
