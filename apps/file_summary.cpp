@@ -104,6 +104,14 @@ std::string size_text(uint64_t bytes) {
   return scaled(static_cast<double>(bytes), 1024, {"B", "KiB", "MiB", "GiB", "TiB"});
 }
 
+std::string shape_text(const GgufTensor& tensor) {
+  std::string text = "[";
+  for (int i = 0; i < tensor.n_dims; ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(tensor.dims[static_cast<size_t>(i)]);
+  }
+  return text + "]";
+}
+
 std::string count_text(uint64_t n) {
   return scaled(static_cast<double>(n), 1000, {"", "K", "M", "B", "T"});
 }

@@ -55,6 +55,8 @@ std::string to_text(const FileSummary& summary);
 
 // "1.5 GiB", "8.3 MiB"; "11.7 M", "30.5 B".
 std::string size_text(uint64_t bytes);
+// "[256, 256, 8]", contiguous width first.
+std::string shape_text(const formats::GgufTensor& tensor);
 std::string count_text(uint64_t n);
 
 }  // namespace larder::apps

@@ -23,15 +23,6 @@ struct InspectOptions {
   runtime::SessionOptions session;
 };
 
-// "[256, 256, 8]", contiguous width first.
-std::string shape_text(const GgufTensor& tensor) {
-  std::string text = "[";
-  for (int i = 0; i < tensor.n_dims; ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(tensor.dims[static_cast<size_t>(i)]);
-  }
-  return text + "]";
-}
-
 std::string tensor_lines(const formats::GgufFile& file) {
   std::string text = "\n";
   for (const GgufTensor& tensor : file.tensors()) {
