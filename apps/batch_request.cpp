@@ -9,6 +9,7 @@
 #include "apps/digest.h"
 #include "apps/request_body.h"
 #include "formats/json/json.h"
+#include "runtime/session/json_messages.h"
 #include "runtime/session/prompt.h"
 #include "runtime/session/thinking_style.h"
 
@@ -135,21 +136,6 @@ Status refuse_others(RequestBody& body) {
   return {};
 }
 
-// A content of parts becomes one text; parts that are none are refused.
-Status join_parts(DataValue& content) {
-  std::string text;
-  for (const DataValue& part : content.list) {
-    const DataValue *const type = part.find("type"), *const words = part.find("text");
-    if (type == nullptr || type->string != "text" || words == nullptr ||
-        words->kind != DataValue::Kind::string) {
-      return bad_field(Cause::unsupported, "has content that is no text", "messages");
-    }
-    text += words->string;
-  }
-  content = DataValue(std::move(text));
-  return {};
-}
-
 Result<DataValue> read_messages(RequestBody& body, std::string_view thinking_field) {
   const DataValue* const found = body.find("messages");
   if (is_absent(found)) return bad_field(Cause::missing, "is needed", "messages");
@@ -166,7 +152,7 @@ Result<DataValue> read_messages(RequestBody& body, std::string_view thinking_fie
       if (name == "reasoning_content") name = thinking_field;
       if (name != "content") continue;
       if (value.kind == DataValue::Kind::list) {
-        if (Status s = join_parts(value); !s.ok()) return s;
+        if (Status s = runtime::join_parts(value); !s.ok()) return s;
       } else if (value.kind != DataValue::Kind::string && value.kind != DataValue::Kind::null) {
         return bad_field(Cause::value_type, "has content that is no text", "messages");
       }

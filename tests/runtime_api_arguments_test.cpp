@@ -3,11 +3,11 @@
 
 #include <cmath>
 #include <limits>
-#include <regex>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "runtime/api/larder_batch.h"
 #include "tests/api_objects.h"
 #include "tests/source_tree.h"
 
@@ -38,15 +38,11 @@ struct Outs {
 
 }  // namespace
 
+// What the library exports are these, too (house_library_test).
 TEST_CASE("C library: no function misses below") {
-  const std::string header = read_source("runtime/api/larder.h");
   const std::string here = read_source("tests/runtime_api_arguments_test.cpp");
-  const std::regex declared(R"((larder_[a-z_]+)\()");
-  std::set<std::string> names;
-  const std::string code = std::regex_replace(header, std::regex("//[^\n]*"), "");
-  for (std::sregex_iterator it(code.begin(), code.end(), declared), end; it != end; ++it)
-    names.insert((*it)[1]);
-  CHECK(names.size() > 50);
+  const std::set<std::string> names = declared_functions();
+  CHECK(names.size() > 60);
   for (const std::string& name : names)
     CHECK_MESSAGE(here.find(name + "(") != std::string::npos, name);
 }
@@ -55,9 +51,9 @@ TEST_CASE("C library: versions, statuses and errors") {
   CHECK(std::string(larder_version()).find('.') != std::string::npos);
   CHECK(larder_abi_version() == 1);
   std::set<std::string> sentences;
-  for (larder_status status = LARDER_OK; status <= LARDER_INTERNAL; ++status)
+  for (larder_status status = LARDER_OK; status <= LARDER_NO_ROOM; ++status)
     sentences.insert(larder_status_message(status));
-  CHECK(sentences.size() == LARDER_INTERNAL + 1);
+  CHECK(sentences.size() == LARDER_NO_ROOM + 1);
   CHECK(std::string(larder_status_message(-1)) == larder_status_message(1000));
   CHECK(larder_error_status(nullptr) == LARDER_OK);
   CHECK(std::string(larder_error_message(nullptr)) == "ok");
@@ -107,6 +103,9 @@ TEST_CASE("C library: what is null or out of range is refused by options and mes
   invalid("no role", [m](auto e) { return larder_messages_add(m, nullptr, 0, "a", 1, e); });
   invalid("null role", [m](auto e) { return larder_messages_add(m, nullptr, 4, "a", 1, e); });
   invalid("null content", [m](auto e) { return larder_messages_add(m, "user", 4, nullptr, 1, e); });
+  invalid("null", [](auto e) { return larder_messages_add_json(nullptr, "{}", 2, e); });
+  invalid("null text", [m](auto e) { return larder_messages_add_json(m, nullptr, 2, e); });
+  invalid("no JSON", [m](auto e) { return larder_messages_add_json(m, "{", 1, e); });
   invalid("null", [](auto e) { return larder_messages_add_answer(nullptr, nullptr, e); });
   invalid("null answer", [m](auto e) { return larder_messages_add_answer(m, nullptr, e); });
   size_t n = 0;
@@ -333,9 +332,47 @@ TEST_CASE("C library: what is null or out of range is refused by sessions") {
   invalid("null", [&](auto e) { return larder_answer_text(a, 0, nullptr, &o.n, e); });
   invalid("null", [&](auto e) { return larder_answer_tokens(nullptr, nullptr, nullptr, &o.n, e); });
   invalid("null", [&](auto e) { return larder_answer_call(nullptr, 0, &o.text, nullptr, e); });
+  invalid("null", [&](auto e) { return larder_answer_scores(nullptr, nullptr, &o.n, nullptr, e); });
   invalid("index", [&](auto e) { return larder_answer_call(a, 0, &o.text, nullptr, e); });
   larder_answer_free(nullptr);
   larder_sampler_free(nullptr);
+}
+
+TEST_CASE("C library: what is null or out of range is refused by batches") {
+  Outs o;
+  const ApiModel model = open_api_model();
+  const larder_model* const m = model.get();
+  const ApiOptions small = new_options({{LARDER_OPTION_CONTEXT_SIZE, 16}});
+  larder_batch* b = nullptr;
+  invalid("null", [&](auto e) { return larder_batch_open(nullptr, nullptr, &b, e); });
+  invalid("null", [m](auto e) { return larder_batch_open(m, nullptr, nullptr, e); });
+  CHECK(larder_batch_close(nullptr) == LARDER_OK);
+  larder_batch_cancel(nullptr);
+  larder_batch_forget_cancel(nullptr);
+  REQUIRE(larder_batch_open(m, small.get(), &b, nullptr) == LARDER_OK);
+  const std::vector<int32_t> ids = {1, 2, 3}, bad = {1, -7};
+  uint64_t tag = 0;
+  for (larder_batch* const which : {static_cast<larder_batch*>(nullptr), b}) {
+    const std::vector<int32_t>& given = which == nullptr ? ids : bad;
+    const int32_t* const tokens = given.data();
+    const size_t n = given.size();
+    invalid("generate",
+            [&](auto e) { return larder_batch_generate(which, 1, tokens, n, nullptr, e); });
+    invalid("score", [&](auto e) { return larder_batch_score(which, 1, tokens, n, tokens, n, e); });
+    invalid("step",
+            [&](auto e) { return larder_batch_step(which, which == nullptr ? &o.n : nullptr, e); });
+    invalid("take", [&](auto e) {
+      return larder_batch_take(which, &tag, which == nullptr ? &o.answer : nullptr, e);
+    });
+  }
+  invalid("null ids", [&](auto e) { return larder_batch_generate(b, 1, nullptr, 2, nullptr, e); });
+  invalid("no ids", [&](auto e) { return larder_batch_generate(b, 1, nullptr, 0, nullptr, e); });
+  invalid("no continuation",
+          [&](auto e) { return larder_batch_score(b, 1, ids.data(), 3, nullptr, 0, e); });
+  // Nothing is held of what was refused.
+  REQUIRE(larder_batch_step(b, &o.n, nullptr) == LARDER_OK);
+  CHECK(o.n == 0);
+  CHECK(larder_batch_close(b) == LARDER_OK);
 }
 
 }  // namespace larder::tests

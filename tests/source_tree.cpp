@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
 
 namespace larder::tests {
 namespace {
@@ -129,6 +130,18 @@ std::string read_source(const std::string& path) {
   std::ifstream in(std::string(LARDER_SOURCE_DIR) + "/" + path, std::ios::binary);
   REQUIRE_MESSAGE(in.good(), path);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::set<std::string> declared_functions() {
+  const std::regex comment("//[^\n]*"), function(R"((larder_[a-z_]+)\()");
+  std::set<std::string> all;
+  for (const char* path : {"runtime/api/larder.h", "runtime/api/larder_batch.h"}) {
+    // Comments know functions that no program can call.
+    const std::string code = std::regex_replace(read_source(path), comment, "");
+    for (std::sregex_iterator it(code.begin(), code.end(), function), end; it != end; ++it)
+      all.insert((*it)[1]);
+  }
+  return all;
 }
 
 bool has_identifier(std::string_view code, std::string_view name) {

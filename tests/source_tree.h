@@ -1,6 +1,7 @@
 // The project's own sources, as the house tests read them.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,9 @@ const std::vector<SourceFile>& source_tree();
 
 // A file of the project, from the top. Fails the test if there is none.
 std::string read_source(const std::string& path);
+
+// The functions of larder.h and larder_batch.h: what programs may call.
+std::set<std::string> declared_functions();
 
 // Whether `code` has the identifier `name`, as a whole word.
 bool has_identifier(std::string_view code, std::string_view name);

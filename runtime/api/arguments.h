@@ -37,6 +37,11 @@ inline Outcome check(TextArgument text) noexcept {
 inline Outcome check(IdsArgument ids) noexcept {
   return ids.is_valid() ? Outcome() : invalid("a null pointer with a length, or too many tokens");
 }
+inline Outcome check_sizes(IdsArgument context, IdsArgument continuation) noexcept {
+  return context.n > 0 && continuation.n > 0
+             ? Outcome()
+             : invalid("context and continuation have at least one token each");
+}
 // A path is no text with a NUL inside, nor empty.
 inline Outcome check_path(TextArgument path) noexcept {
   if (Outcome o = check(path); !o.ok()) return o;

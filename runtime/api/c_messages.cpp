@@ -1,10 +1,13 @@
 // Conversations, and what answers them.
+#include <iterator>
 #include <string>
 #include <utility>
 
+#include "formats/json/json.h"
 #include "runtime/api/arguments.h"
 #include "runtime/api/handles.h"
 #include "runtime/api/larder.h"
+#include "runtime/session/json_messages.h"
 
 namespace larder::runtime {
 namespace {
@@ -61,6 +64,21 @@ larder_status larder_messages_add(larder_messages* messages, const char* role, s
   return guarded(error, arguments, [&]() -> Outcome {
     if (who.n_bytes == 0) return invalid("an empty role");
     (*messages)->push_back({std::string(who.view()), std::string(what.view())});
+    return {};
+  });
+}
+
+larder_status larder_messages_add_json(larder_messages* messages, const char* json, size_t n_bytes,
+                                       larder_error** error) {
+  const TextArgument text{json, n_bytes};
+  return guarded(error, first_failure(check(text), check(messages)), [&]() -> Outcome {
+    const auto parsed = formats::parse_json(text.view());
+    if (!parsed) return {LARDER_INVALID_ARGUMENT, parsed.status()};
+    auto read = read_messages(*parsed);
+    if (!read) return {LARDER_INVALID_ARGUMENT, read.status()};
+    std::vector<Message>& all = **messages;
+    all.insert(all.end(), std::make_move_iterator(read->begin()),
+               std::make_move_iterator(read->end()));
     return {};
   });
 }

@@ -68,11 +68,9 @@ larder_status larder_session_score(larder_session* session, const int32_t* conte
                                    larder_error** error) {
   if (is_greedy != nullptr) *is_greedy = 0;
   const IdsArgument before{context, n_context}, scored{continuation, n_continuation};
-  const Outcome sizes = n_context == 0 || n_continuation == 0
-                            ? invalid("context and continuation have at least one token each")
-                            : Outcome();
   const Outcome out = logprobs == nullptr ? invalid("logprobs is null") : Outcome();
-  const Outcome arguments = first_failure(check(before), check(scored), sizes, out);
+  const Outcome arguments =
+      first_failure(check(before), check(scored), check_sizes(before, scored), out);
   return leased(error, arguments, session, [&](OpenSession& open) -> Outcome {
     Scoring scoring{scored.view(), logprobs};
     if (Outcome o = score(open, before.view(), scoring); !o.ok()) return o;

@@ -65,14 +65,7 @@ larder_status larder_session_open(const larder_model* model, const larder_option
   });
 }
 
-larder_status larder_session_close(larder_session* session) {
-  if (session == nullptr) return LARDER_OK;
-  const Outcome is_open = check(session);
-  if (!is_open.ok()) return is_open.status();
-  if (!session->enter()) return LARDER_BUSY;
-  session->close(session);
-  return LARDER_OK;
-}
+larder_status larder_session_close(larder_session* session) { return close_unused(session); }
 
 void larder_session_cancel(larder_session* session) {
   if (check(session).ok()) (*session)->session->cancel();

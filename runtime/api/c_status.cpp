@@ -65,6 +65,8 @@ const char* cause_of(larder_status status) noexcept {
       return "busy";
     case LARDER_TEMPLATE:
       return "template";
+    case LARDER_NO_ROOM:
+      return "no_room";
     default:
       return "internal";
   }
@@ -134,6 +136,8 @@ const char* larder_status_message(larder_status status) {
       return "a number is not finite";
     case LARDER_MISMATCH:
       return "of another model, or changed meanwhile";
+    case LARDER_NO_ROOM:
+      return "the batch holds as much as it can";
     case LARDER_INTERNAL:
       return "a defect of the library";
     default:

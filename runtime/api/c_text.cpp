@@ -41,7 +41,7 @@ Outcome render(const larder_model* model, const larder_messages* messages,
   const auto chat_template = template_of(opened, *with);
   if (!chat_template) return template_failure(chat_template.status());
   auto rendered = render_prompt(**chat_template, *opened.tokenizer(), **messages, with->thinking(),
-                                formats::DataValue::make_dict());
+                                with->variables());
   if (!rendered) return template_failure(rendered.status());
   prompt = std::move(*rendered);
   return {};

@@ -3,16 +3,19 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "formats/text/tokenizer.h"
+#include "runtime/api/larder_batch.h"
 #include "runtime/api/object.h"
 #include "runtime/api/options.h"
 #include "runtime/model/model.h"
 #include "runtime/session/chat.h"
+#include "runtime/session/engine.h"
 #include "runtime/session/sampler.h"
 #include "runtime/session/session.h"
 
@@ -26,6 +29,16 @@ struct OpenModel {
 struct OpenSession {
   std::unique_ptr<Session> session;
   OptionValues options;
+};
+
+struct OpenAnswer : Answer {
+  std::vector<double> scores;
+  bool is_greedy = false;
+};
+
+struct OpenBatch {
+  std::unique_ptr<Engine> engine;
+  std::deque<EngineResult> finished;
 };
 
 struct OpenDecoder {
@@ -71,7 +84,7 @@ struct larder_messages : larder::runtime::Object<std::vector<larder::runtime::Me
   using Object::Object;
 };
 struct larder_answer
-    : larder::runtime::Object<larder::runtime::Answer, larder::runtime::Kind::answer> {
+    : larder::runtime::Object<larder::runtime::OpenAnswer, larder::runtime::Kind::answer> {
   using Object::Object;
 };
 struct larder_sampler
@@ -80,5 +93,9 @@ struct larder_sampler
 };
 struct larder_decoder
     : larder::runtime::Object<larder::runtime::OpenDecoder, larder::runtime::Kind::decoder> {
+  using Object::Object;
+};
+struct larder_batch
+    : larder::runtime::Object<larder::runtime::OpenBatch, larder::runtime::Kind::batch> {
   using Object::Object;
 };

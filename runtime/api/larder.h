@@ -12,13 +12,14 @@
 // 3. Strings are UTF-8, pointer and length in bytes; a pointer may be null where the length is 0.
 //    Those that come out have a NUL behind them, which the length does not count.
 // 4. Threads. Any function may be called on any thread. Models are immutable: any number of threads
-//    may use one at once. Sessions, samplers and decoders take one call at a time; another at the
-//    same time, or from inside a callback, answers LARDER_BUSY. Options, messages, answers and
-//    errors may be read by several threads while none changes or frees them.
-//    larder_session_cancel() and _forget_cancel() may be called at any time, from every thread.
-// 5. Closing. No thread may be inside of a call with what is closed; a session that is in a call,
-//    as inside of callbacks, stays open: LARDER_BUSY. It keeps what it needs of its model, which
-//    may be closed before it. Use after closing is found in debug builds: LARDER_CLOSED.
+//    may use one at once. Sessions, samplers, decoders and batches take one call at a time; another
+//    at the same time, or from inside a callback, answers LARDER_BUSY. Options, messages, answers
+//    and errors may be read by several threads while none changes or frees them. Functions named
+//    ..._cancel() may be called at any time, from every thread.
+// 5. Closing. No thread may be inside of a call with what is closed; a session or batch that
+//    is in one, as inside of callbacks, stays open: LARDER_BUSY. It keeps what it needs of its
+//    model, which may be closed before it. Use after closing is found in debug builds:
+//    LARDER_CLOSED.
 // 6. The library never prints, exits, aborts, installs a signal handler, reads the environment, or
 //    keeps state outside of these objects. Of a mapped model file that others cut short while it is
 //    used the system tells by SIGBUS, which is the program's to handle.
@@ -64,7 +65,8 @@ enum {
   LARDER_CONTEXT_FULL = 11,
   LARDER_NUMERIC = 12,   // a number that is not finite where one must be
   LARDER_MISMATCH = 13,  // state of another model, or a file that changed meanwhile
-  LARDER_INTERNAL = 14   // a defect of the library, or an exception thrown by a callback
+  LARDER_INTERNAL = 14,  // a defect of the library, or an exception thrown by a callback
+  LARDER_NO_ROOM = 15    // the batch holds as much as it can: step, and take
 };
 const char* larder_status_message(larder_status status);  // a sentence that is always there
 
@@ -108,7 +110,9 @@ enum {
   // Texts:
   LARDER_OPTION_STOP = 80,      // each set adds one; the text is cut before the first of them
   LARDER_OPTION_THINKING = 81,  // "on", "off" or a level the template knows; empty: as it likes
-  LARDER_OPTION_TEMPLATE = 82   // a chat template (Jinja) instead of the model's own
+  LARDER_OPTION_TEMPLATE = 82,  // a chat template (Jinja) instead of the model's own
+  LARDER_OPTION_TOOLS = 83,     // JSON: a list of functions, as in OpenAI's API
+  LARDER_OPTION_VARIABLES = 84  // JSON: an object of further variables that the template sees
 };
 
 typedef int32_t larder_flow;  // what callbacks answer; other values mean LARDER_CANCEL
@@ -213,6 +217,10 @@ larder_status larder_messages_new(larder_messages** messages, larder_error** err
 void larder_messages_free(larder_messages* messages);
 larder_status larder_messages_add(larder_messages* messages, const char* role, size_t n_role,
                                   const char* content, size_t n_content, larder_error** error);
+// JSON: a message as in OpenAI's API, or a list of them; fields beyond those that larder knows
+// (tool_calls, tool_call_id, name, ...) are for the template. All are added, or none.
+larder_status larder_messages_add_json(larder_messages* messages, const char* json, size_t n_bytes,
+                                       larder_error** error);
 // The assistant's, with its thinking and its calls.
 larder_status larder_messages_add_answer(larder_messages* messages, const larder_answer* answer,
                                          larder_error** error);

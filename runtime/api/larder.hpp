@@ -110,6 +110,7 @@ class Session {
   }
   // From every thread, while the session is open.
   void cancel() const noexcept { larder_session_cancel(get()); }
+  void forget_cancel() const noexcept { larder_session_forget_cancel(get()); }
 
   Result<> prefill(const Tokens& ids) {
     return called(

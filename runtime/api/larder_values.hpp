@@ -185,6 +185,11 @@ class Messages {
                                  error);
     });
   }
+  Result<> add_json(std::string_view json) {
+    return detail::done([&](auto error) {
+      return larder_messages_add_json(get(), json.data(), json.size(), error);
+    });
+  }
   Result<> add(const Answer& answer) {
     return detail::done(
         [&](auto error) { return larder_messages_add_answer(get(), answer.get(), error); });

@@ -20,7 +20,8 @@ enum class Kind : uint32_t {
   messages,
   answer,
   sampler,
-  decoder
+  decoder,
+  batch
 };
 
 // Its kind first, so that no other object is taken for it, and none that is closed.
@@ -100,6 +101,17 @@ larder_status leased(larder_error** error, const Outcome& arguments, T* object,
     if (!lease.outcome().ok()) return lease.outcome();
     return std::forward<Body>(body)(*lease);
   });
+}
+
+// Ends an object, unless a call uses it.
+template <class T>
+larder_status close_unused(T* object) noexcept {
+  if (object == nullptr) return LARDER_OK;
+  const Outcome is_open = check(object);
+  if (!is_open.ok()) return is_open.status();
+  if (!object->enter()) return LARDER_BUSY;
+  object->close(object);
+  return LARDER_OK;
 }
 
 // Ends an object that nobody uses; null, and what is closed already, is left alone.

@@ -3,10 +3,13 @@
 #include <optional>
 #include <utility>
 
+#include "formats/json/json.h"
 #include "runtime/api/options.h"
 
 namespace larder::runtime {
 namespace {
+
+using formats::DataValue;
 
 struct IntegerRow {
   larder_option option;
@@ -40,7 +43,7 @@ constexpr RealRow kReals[] = {
 constexpr larder_option kTexts[] = {
     LARDER_OPTION_CACHE_TYPE_K,   LARDER_OPTION_CACHE_TYPE_V, LARDER_OPTION_ISA,
     LARDER_OPTION_PROFILE_FOLDER, LARDER_OPTION_STOP,         LARDER_OPTION_THINKING,
-    LARDER_OPTION_TEMPLATE,
+    LARDER_OPTION_TEMPLATE,       LARDER_OPTION_TOOLS,        LARDER_OPTION_VARIABLES,
 };
 
 std::optional<CacheType> cache_type(std::string_view name) {
@@ -108,6 +111,8 @@ Outcome OptionValues::set(larder_option option, std::string_view text) {
     if (is_cache_type(option) && !cache_type(text))
       return Status(Cause::invalid_argument, "the types are f16, f32 and q8_0",
                     "cache type " + std::string(text));
+    if (option == LARDER_OPTION_TOOLS || option == LARDER_OPTION_VARIABLES)
+      return set_json(option, text);
     if (option == LARDER_OPTION_STOP)
       stops_.emplace_back(text);
     else
@@ -115,6 +120,19 @@ Outcome OptionValues::set(larder_option option, std::string_view text) {
     return {};
   }
   return unknown(option, "texts");
+}
+
+// Of several variables of one name the last stands.
+Outcome OptionValues::set_json(larder_option option, std::string_view text) {
+  Result<DataValue> value = formats::parse_json(text);
+  if (!value) return {LARDER_INVALID_ARGUMENT, value.status()};
+  const bool are_tools = option == LARDER_OPTION_TOOLS;
+  if (value->kind != (are_tools ? DataValue::Kind::list : DataValue::Kind::dict))
+    return invalid(are_tools ? "tools are a JSON list" : "variables are a JSON object");
+  if (are_tools) value = DataValue::make_dict({{"tools", std::move(*value)}});
+  add_variables(*value, variables_.dict);
+  variables_ = std::move(*value);
+  return {};
 }
 
 int64_t OptionValues::integer(larder_option option, int64_t unset) const {
@@ -151,6 +169,13 @@ GenerationOptions OptionValues::generation() const {
   return options;
 }
 
+EngineOptions OptionValues::engine() const {
+  EngineOptions options;
+  options.session = session();
+  options.batch_size = static_cast<int32_t>(integer(LARDER_OPTION_BATCH_SIZE, 0));
+  return options;
+}
+
 Result<SamplerOptions> OptionValues::sampler(const formats::GgufFile& file) const {
   Result<SamplerOptions> options = sampler_options_from(file);
   if (!options) return options;
@@ -172,6 +197,7 @@ Result<ChatOptions> OptionValues::chat(const formats::GgufFile& file) const {
   options.sampler = *with;
   options.generation = generation();
   options.thinking = thinking();
+  options.variables = variables();
   return options;
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/api/object.h"
 #include "runtime/experts/dense_weights.h"
 #include "runtime/session/chat.h"
+#include "runtime/session/engine.h"
 #include "runtime/session/session.h"
 
 namespace larder::runtime {
@@ -46,6 +47,7 @@ class OptionValues {
   Outcome set(larder_option option, std::string_view text);
 
   SessionOptions session() const;
+  EngineOptions engine() const;
   GenerationOptions generation() const;
   // The file's own, under what was set.
   Result<SamplerOptions> sampler(const formats::GgufFile& file) const;
@@ -53,11 +55,14 @@ class OptionValues {
   // The template that was set; null: none was.
   Result<std::shared_ptr<const formats::ChatTemplate>> chat_template() const;
   std::string_view thinking() const { return text(LARDER_OPTION_THINKING); }
+  // Of the template; a dict, or null for none.
+  const formats::DataValue& variables() const noexcept { return variables_; }
 
   ProgressCallback progress;
   LogCallback log;
 
  private:
+  Outcome set_json(larder_option option, std::string_view text);
   int64_t integer(larder_option option, int64_t unset) const;
   std::string_view text(larder_option option) const;  // empty: not set
 
@@ -65,6 +70,7 @@ class OptionValues {
   std::map<larder_option, double> reals_;
   std::map<larder_option, std::string> texts_;
   std::vector<std::string> stops_;
+  formats::DataValue variables_;
 };
 
 }  // namespace larder::runtime

@@ -14,6 +14,11 @@ void add_if_absent(DataValue& variables, std::string_view name, DataValue value)
   variables.dict.emplace_back(std::string(name), std::move(value));
 }
 
+void set(DataValue& dict, const DataValue::Member& member) {
+  std::erase_if(dict.dict, [&](const auto& other) { return other.first == member.first; });
+  dict.dict.push_back(member);
+}
+
 void add_bos(const formats::Tokenizer& tokenizer, std::vector<TokenId>& ids) {
   const TokenId bos = tokenizer.bos();
   if (!tokenizer.adds_bos() || bos == formats::kNoToken) return;
@@ -35,10 +40,12 @@ DataValue to_data(const ToolCall& call) {
 DataValue to_data(const Message& message, std::string_view thinking_field) {
   DataValue data = DataValue::make_dict({{"role", message.role}, {"content", message.content}});
   if (!message.thinking.empty()) data.dict.emplace_back(thinking_field, message.thinking);
-  if (message.calls.empty()) return data;
-  DataValue calls = DataValue::make_list();
-  for (const ToolCall& call : message.calls) calls.list.push_back(to_data(call));
-  data.dict.emplace_back("tool_calls", std::move(calls));
+  if (!message.calls.empty()) {
+    DataValue calls = DataValue::make_list();
+    for (const ToolCall& call : message.calls) calls.list.push_back(to_data(call));
+    data.dict.emplace_back("tool_calls", std::move(calls));
+  }
+  for (const DataValue::Member& field : message.fields.dict) set(data, field);
   return data;
 }
 

@@ -22,10 +22,12 @@ struct Message {
   std::string content;
   std::string thinking = {};  // an assistant's, without its marks
   std::vector<ToolCall> calls = {};
+  // A dict of further fields, for the template; they win over those above.
+  formats::DataValue fields = formats::DataValue::make_dict();
 };
 
 // {"role", "content"[, "reasoning_content"][, "tool_calls"]}; `thinking_field` names the field of
-// the thinking where it is another.
+// the thinking where it is another. Behind them, `fields`.
 formats::DataValue to_data(const Message& message,
                            std::string_view thinking_field = "reasoning_content");
 formats::DataValue to_data(const std::vector<Message>& messages, std::string_view thinking_field);

@@ -2,7 +2,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
-#include <larder.hpp>
+#include <larder_batch.hpp>
 #include <string>
 #include <thread>
 
@@ -37,7 +37,7 @@ int converse(const char* path) {
   auto session = larder::Session::open(*model, &*options);
   auto messages = larder::Messages::make();
   if (!session || !messages) return 1;
-  check(messages->add("user", "Hello!").ok(), "add");
+  check(messages->add_json("{\"role\": \"user\", \"content\": \"Hello!\"}").ok(), "add");
   std::string streamed;
   auto answer = session->chat(*messages, &*options, [&](int32_t, std::string_view text) {
     streamed += text;
@@ -62,6 +62,12 @@ int converse(const char* path) {
   check(sampler && decoder, "sampler, decoder");
   const auto token = sampler->sample(*session);
   check(token && decoder->push(*token).ok() && decoder->finish().ok(), "a loop of one's own");
+  auto batch = larder::Batch::open(*model, &*options);
+  check(batch && batch->generate(5, *ids, &*options).ok(), "batch");
+  for (size_t n_held = 1; n_held > 0;) n_held = *batch->step();
+  const auto finished = batch->take();
+  check(finished && finished->tag == 5 && finished->answer.ok(), "finished");
+  check(!batch->take() && larder::scores(*finished->answer).empty(), "taken");
   session->cancel();
   check(session->step(1).status() == LARDER_CANCELLED, "cancel");
   check(session->step(1).ok(), "after cancel");

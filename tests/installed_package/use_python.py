@@ -17,6 +17,10 @@ def check_texts(model: larder.Model) -> None:
     assert model.n_vocab > 0 and model.n_layers > 0 and model.has_template
     assert MESSAGES[0]["content"] in model.apply_template(MESSAGES)
     assert len(model.prompt(MESSAGES)) > 5
+    template = "{{ tools[0].function.name }} {{ messages[0].tool_call_id }} {{ colour }}"
+    called = [{"role": "tool", "content": "no", "tool_call_id": "x7"}]
+    assert model.apply_template(called, template=template, variables={"colour": "r\u00f6t"},
+                                tools=[{"function": {"name": "rain"}}]) == "rain x7 r\u00f6t"
     memory = model.estimate(context_size=256)
     assert memory.total >= memory.cache + memory.buffers > 0
 

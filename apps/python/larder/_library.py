@@ -52,7 +52,7 @@ _FALLIBLE = {
     "model_apply_template": [c_void_p, c_void_p, c_void_p, _out, _size],
     "model_prompt": [c_void_p, c_void_p, c_void_p, _out, _size],
     "messages_new": [_out],
-    "messages_add": [c_void_p, *_text, *_text],
+    "messages_add_json": [c_void_p, *_text],
     "session_open": [c_void_p, c_void_p, _out],
     "session_prefill": [c_void_p, *_ids],
     "session_step": [c_void_p, c_int32],

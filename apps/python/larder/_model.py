@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from ctypes import byref, c_char_p, c_int32, c_int64
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._session import Session
 
-Message = Mapping[str, str]  # {"role": ..., "content": ...}
+Message = Mapping[str, Any]  # {"role": ..., "content": ...}, as in OpenAI's API
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,8 @@ class Messages:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.pointer = made("messages_new")
         try:
-            for message in messages:
-                call("messages_add", self.pointer, *text_arguments(message["role"]),
-                     *text_arguments(message["content"]))
+            call("messages_add_json", self.pointer,
+                 *text_arguments(json.dumps([dict(message) for message in messages])))
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import sys
 import threading
@@ -28,6 +29,7 @@ _TEXTS = {
     "cache_type_k": 20, "cache_type_v": 21, "isa": 22, "profile_folder": 23,
     "thinking": 81, "template": 82,
 }
+_JSON = {"tools": 83, "variables": 84}
 _STOP = 80
 
 
@@ -57,6 +59,8 @@ class Options:
         elif name in _TEXTS:
             text = value if isinstance(value, str) else os.fspath(value)
             call("options_set_text", self.pointer, _TEXTS[name], *text_arguments(text))
+        elif name in _JSON:
+            call("options_set_text", self.pointer, _JSON[name], *text_arguments(json.dumps(value)))
         elif name == "stop":
             for text in [value] if isinstance(value, str) else value:
                 call("options_set_text", self.pointer, _STOP, *text_arguments(text))

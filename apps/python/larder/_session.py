@@ -196,7 +196,8 @@ class Session:
 
     def chat(self, messages: Sequence[Message], on_piece: Optional[OnPiece] = None,
              **options: Any) -> Answer:
-        """Answers a conversation. Options: those of generate, thinking, template."""
+        """Answers a conversation. Options: those of generate, thinking, template, tools
+        (a list, as in OpenAI's API) and variables (a dict, for the template)."""
         with Messages(messages) as made_messages:
             return self._answer("session_chat", (made_messages.pointer,), on_piece, options)
 
