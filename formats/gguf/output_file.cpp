@@ -96,7 +96,7 @@ void OutputFile::remove_abandoned(const std::string& path) noexcept try {
       remove_unlocked(::dirfd(directory.get()), entry->d_name);
     }
   }
-} catch (const std::bad_alloc&) {  // then they stay for the next run
+} catch (...) {  // of memory: then they stay for the next run
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept { *this = std::move(other); }
