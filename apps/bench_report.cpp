@@ -37,10 +37,13 @@ std::string heading(const BenchReport& report) {
   return print("%s: %s, %.2f GiB, loaded in %.2f s\n", model.file().path().c_str(),
                model.config().architecture.c_str(), gib(model.file().size_bytes()),
                report.load_seconds) +
-         print("%d threads, %s%s; peak memory %.2f GiB: %.2f anonymous, %.2f of files\n\n",
+         print("%d threads, %s%s; peak memory %.2f GiB: %.2f anonymous, %.2f of files\n",
                report.session.options().n_threads, report.session.isa(),
                report.session.options().exact ? ", exact" : "", gib(peak.bytes()),
-               gib(peak.anonymous_bytes), gib(peak.file_bytes));
+               gib(peak.anonymous_bytes), gib(peak.file_bytes)) +
+         print("major faults: %llu before, %llu while measuring\n\n",
+               static_cast<unsigned long long>(report.result.n_faults_before),
+               static_cast<unsigned long long>(report.result.n_faults));
 }
 
 // "64 % of reading" or "58 % of int8": of the limit that bounds this way of use.
@@ -174,6 +177,9 @@ std::string BenchReport::to_json_line() const {
                DataValue::make_dict(
                    {{"anonymous_bytes", static_cast<int64_t>(result.peak.anonymous_bytes)},
                     {"file_bytes", static_cast<int64_t>(result.peak.file_bytes)}})},
+              {"major_faults",
+               DataValue::make_dict({{"before", static_cast<int64_t>(result.n_faults_before)},
+                                     {"measuring", static_cast<int64_t>(result.n_faults)}})},
               {"ram_bytes", static_cast<int64_t>(session.ram().total_bytes())},
               {"limits",
                DataValue::make_dict({{"before", to_data(limits.before)},

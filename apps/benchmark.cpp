@@ -170,6 +170,7 @@ double Measurement::median_seconds() const noexcept {
 
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options) {
   Benchmark result;
+  result.n_faults_before = major_faults();
   session.truncate(0);
   Bench bench(session, options, result);
   for (const int32_t depth : options.depths) {
@@ -181,6 +182,7 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
       if (Status s = bench.measure(way, depth); !s.ok()) return s;
     }
   }
+  result.n_faults = major_faults() - result.n_faults_before;
   return result;
 }
 

@@ -57,7 +57,8 @@ struct Measurement {
 
 struct Benchmark {
   std::vector<Measurement> measurements;
-  ResidentMemory peak;  // of what was seen behind each repetition
+  ResidentMemory peak;                         // of what was seen behind each repetition
+  uint64_t n_faults_before = 0, n_faults = 0;  // major_faults(): before, and of measuring
 };
 
 // Takes memory: `most_bytes`, and never more than measuring needs.

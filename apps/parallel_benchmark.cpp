@@ -174,6 +174,7 @@ Status run_parallel(std::shared_ptr<const runtime::Model> model,
   for (const int32_t depth : options.depths) {
     if (Status s = (*crowd)->measure(depth, result); !s.ok()) return s;
   }
+  result.n_faults = major_faults() - result.n_faults_before;
   return {};
 }
 

@@ -1,5 +1,7 @@
 #include "apps/resident_memory.h"
 
+#include <sys/resource.h>
+
 #include <cstdio>
 
 namespace larder::apps {
@@ -18,6 +20,11 @@ ResidentMemory resident_memory() {
   }
   std::fclose(status);
   return memory;
+}
+
+uint64_t major_faults() noexcept {
+  rusage usage{};
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<uint64_t>(usage.ru_majflt) : 0;
 }
 
 }  // namespace larder::apps

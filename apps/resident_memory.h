@@ -19,4 +19,8 @@ inline ResidentMemory larger(ResidentMemory a, ResidentMemory b) noexcept {
 // Now. Zeros if the system does not say.
 ResidentMemory resident_memory();
 
+// How often this process stood still for a page that had to be read: of its program, of libraries,
+// of mapped files, or what was swapped out.
+uint64_t major_faults() noexcept;
+
 }  // namespace larder::apps

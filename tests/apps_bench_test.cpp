@@ -105,6 +105,8 @@ TEST_CASE("bench: all ways at all depths, in the order asked for") {
   CHECK(result["limits"]["after"]["int8_ops_per_s"].get<double>() > 0);
   CHECK(result["peak_memory"]["anonymous_bytes"].get<int64_t>() > 0);
   CHECK(result["peak_memory"]["file_bytes"].get<int64_t>() > 0);
+  for (const char* when : {"before", "measuring"})
+    CHECK(result["major_faults"][when].get<int64_t>() >= 0);
 }
 
 TEST_CASE("bench: one sequence decoded in a crowd of one costs what decoding costs") {
