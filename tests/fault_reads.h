@@ -41,6 +41,8 @@ class FaultReads final : public runtime::ReadBackend {
   }
   void hurry(uint32_t id) noexcept override { inner_->hurry(id); }
 
+  bool take_back(std::span<const uint32_t> ids) noexcept override { return inner_->take_back(ids); }
+
   size_t collect(std::span<runtime::RawResult> results, bool waits) noexcept override {
     runtime::RawResult some[16];
     const size_t n_inner = inner_->collect(some, waits && held_.empty());

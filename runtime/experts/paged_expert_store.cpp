@@ -91,6 +91,7 @@ class PagedExpertStore final : public ExpertStore {
   void count(const ExpertPlace& place) noexcept;
   void load(int32_t index, int layer, int32_t expert, bool is_urgent);
   void poll(bool waits);
+  void end_read(int32_t index, bool is_well) noexcept;
 
   ExpertLayout layout_;
   const ModelWeights& weights_;
@@ -234,15 +235,16 @@ Status PagedExpertStore::request(int layer, std::span<const int32_t> experts,
 // Takes notice of reads that ended.
 void PagedExpertStore::poll(bool waits) {
   const int64_t begin = waits ? read_clock_us() : 0;
-  for (const uint32_t index : reader_->finish(waits)) {
-    Slot& read = slots_[index];
-    const bool is_well = reader_->status(index).ok();
-    read.state = is_well ? SlotState::ready : SlotState::failed;
-    const auto number = static_cast<int32_t>(index);
-    if (!is_well) policy_.drop(number);
-    for (; read.n_kept_pins > 0; --read.n_kept_pins) policy_.release(number);
-  }
+  for (const uint32_t index : reader_->finish(waits))
+    end_read(static_cast<int32_t>(index), reader_->status(index).ok());
   if (waits) counters_.wait_us += static_cast<uint64_t>(read_clock_us() - begin);
+}
+
+void PagedExpertStore::end_read(int32_t index, bool is_well) noexcept {
+  Slot& read = slot(index);
+  read.state = is_well ? SlotState::ready : SlotState::failed;
+  if (!is_well) policy_.drop(index);
+  for (; read.n_kept_pins > 0; --read.n_kept_pins) policy_.release(index);
 }
 
 size_t PagedExpertStore::gather(std::span<ExpertPin> pins, bool waits) {
@@ -282,10 +284,14 @@ void PagedExpertStore::release(std::span<const ExpertPin> pins) noexcept {
     Slot& from = slot(pin.slot);
     assert(from.n_pins > 0);
     --from.n_pins;
-    if (from.state == SlotState::loading)
-      ++from.n_kept_pins;
-    else
+    if (from.state != SlotState::loading) {
       policy_.release(pin.slot);
+      continue;
+    }
+    ++from.n_kept_pins;
+    // Whoever asks next does not wait for what nobody wants any more.
+    if (from.n_pins == 0 && reader_->take_back(static_cast<uint32_t>(pin.slot)))
+      end_read(pin.slot, false);
   }
 }
 

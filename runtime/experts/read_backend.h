@@ -40,6 +40,8 @@ class ReadBackend {
   virtual void submit(std::span<const RawRead> reads) noexcept = 0;
   // A read that was not urgent is now.
   virtual void hurry(uint32_t id) noexcept = 0;
+  // Forgets reads, which then get no answer: all of these, or none, where one began already.
+  virtual bool take_back(std::span<const uint32_t> ids) noexcept = 0;
   // Takes answers; where there are none and reads are unanswered, waits for one if `waits`.
   virtual size_t collect(std::span<RawResult> results, bool waits) noexcept = 0;
 };

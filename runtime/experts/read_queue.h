@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "runtime/experts/read_backend.h"
@@ -19,16 +20,26 @@ class ReadQueue {
 
   // Whether the read was still here.
   bool hurry(uint32_t id) noexcept {
-    for (size_t i = 0; i < other_.n; ++i) {
-      if (other_.at(i).id != id) continue;
-      RawRead read = other_.at(i);
-      for (; i + 1 < other_.n; ++i) other_.at(i) = other_.at(i + 1);
-      --other_.n;
-      read.is_urgent = true;
-      urgent_.push(read);
-      return true;
+    const size_t i = other_.find(id);
+    if (i == other_.n) return false;
+    RawRead read = other_.at(i);
+    other_.remove(i);
+    read.is_urgent = true;
+    urgent_.push(read);
+    return true;
+  }
+
+  // Removes all of these reads, or none, where one is no longer here.
+  bool take_back(std::span<const uint32_t> ids) noexcept {
+    const auto has = [this](uint32_t id) {
+      return urgent_.find(id) < urgent_.n || other_.find(id) < other_.n;
+    };
+    if (!std::all_of(ids.begin(), ids.end(), has)) return false;
+    for (const uint32_t id : ids) {
+      Ring& ring = urgent_.find(id) < urgent_.n ? urgent_ : other_;
+      ring.remove(ring.find(id));
     }
-    return false;
+    return true;
   }
 
  private:
@@ -41,6 +52,15 @@ class ReadQueue {
       first = (first + 1) % reads.size();
       --n;
       return read;
+    }
+    size_t find(uint32_t id) noexcept {  // n: nowhere
+      size_t i = 0;
+      while (i < n && at(i).id != id) ++i;
+      return i;
+    }
+    void remove(size_t i) noexcept {
+      for (; i + 1 < n; ++i) at(i) = at(i + 1);
+      --n;
     }
     std::vector<RawRead> reads;
     size_t first = 0, n = 0;

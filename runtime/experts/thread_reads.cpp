@@ -65,6 +65,13 @@ class ThreadReads final : public ReadBackend {
     queue_.hurry(id);
   }
 
+  bool take_back(std::span<const uint32_t> ids) noexcept override {
+    const std::lock_guard lock(mutex_);
+    if (!queue_.take_back(ids)) return false;
+    n_unanswered_ -= ids.size();
+    return true;
+  }
+
   size_t collect(std::span<RawResult> results, bool waits) noexcept override {
     std::unique_lock lock(mutex_);
     if (waits) has_answer_.wait(lock, [this] { return n_answers_ > 0 || n_unanswered_ == 0; });

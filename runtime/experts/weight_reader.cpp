@@ -37,13 +37,14 @@ size_t WeightReader::max_pieces(uint64_t size_bytes) noexcept {
 size_t WeightReader::bytes_for(size_t n_groups, size_t max_pieces) noexcept {
   // A piece also has a place in the backend's two queues and among its answers.
   return n_groups * (sizeof(Group) + sizeof(uint32_t)) +
-         max_pieces * (sizeof(Piece) + 3 * sizeof(RawRead) + sizeof(RawResult));
+         max_pieces * (sizeof(Piece) + 3 * sizeof(RawRead) + sizeof(RawResult) + sizeof(uint32_t));
 }
 
 WeightReader::WeightReader(const WeightFiles& files, std::unique_ptr<ReadBackend> backend,
                            size_t n_groups, size_t max_pieces)
     : files_(files), backend_(std::move(backend)), groups_(n_groups), pieces_(max_pieces) {
   batch_.reserve(max_pieces);
+  ids_.reserve(max_pieces);
   finished_.reserve(n_groups);
   for (size_t i = 0; i < max_pieces; ++i)
     pieces_[i].next = i + 1 < max_pieces ? static_cast<uint32_t>(i + 1) : kNone;
@@ -110,6 +111,18 @@ void WeightReader::hurry(uint32_t group) noexcept {
   }
 }
 
+bool WeightReader::take_back(uint32_t index) noexcept {
+  Group& group = groups_[index];
+  ids_.clear();
+  for (uint32_t i = group.first_piece; i != kNone; i = pieces_[i].next) ids_.push_back(i);
+  if (!backend_->take_back(ids_)) return false;
+  group.n_unanswered = 0;
+  n_reads_ -= ids_.size();
+  land(ids_.size());
+  free_pieces(group);
+  return true;
+}
+
 void WeightReader::go_on(uint32_t index, uint32_t from) noexcept {
   pieces_[index].n_done = from;
   ++n_reads_;
@@ -151,20 +164,29 @@ void WeightReader::fail(uint32_t index, Status status) {
 void WeightReader::end(uint32_t index) {
   const Piece& piece = pieces_[index];
   if (!files_.is_direct()) files_.forget(piece.shard, piece.offset, piece.n_bytes);
-  if (--n_flying_ == 0)
-    busy_us_ += static_cast<uint64_t>(std::max<int64_t>(0, last_end_us_ - busy_since_us_));
+  land(1);
   if (--groups_[piece.group].n_unanswered == 0) finish_group(piece.group);
 }
 
-// Looks at the files behind the last read: what was read before is then known to be theirs.
-void WeightReader::finish_group(uint32_t index) {
-  Group& group = groups_[index];
+void WeightReader::land(size_t n_pieces) noexcept {
+  n_flying_ -= n_pieces;
+  if (n_flying_ == 0)
+    busy_us_ += static_cast<uint64_t>(std::max<int64_t>(0, last_end_us_ - busy_since_us_));
+}
+
+void WeightReader::free_pieces(Group& group) noexcept {
   while (group.first_piece != kNone) {
     const uint32_t piece = group.first_piece;
     group.first_piece = pieces_[piece].next;
     pieces_[piece].next = free_piece_;
     free_piece_ = piece;
   }
+}
+
+// Looks at the files behind the last read: what was read before is then known to be theirs.
+void WeightReader::finish_group(uint32_t index) {
+  Group& group = groups_[index];
+  free_pieces(group);
   for (int32_t shard = group.first_shard; shard <= group.last_shard; ++shard) {
     if (Status s = files_.check(shard); !s.ok()) group.status = s;
   }

@@ -48,6 +48,9 @@ class WeightReader {
   void begin(uint32_t group, std::span<const FileRange> ranges, std::byte* to, bool is_urgent);
   // A group that was not urgent is now.
   void hurry(uint32_t group) noexcept;
+  // Nobody wants a group any more. Whether nothing of it began: then it never was, and finish()
+  // does not tell of it.
+  bool take_back(uint32_t group) noexcept;
 
   // Groups that finished since, well or not; none twice. If there is none, and reads are under way,
   // waits for one if `waits`.
@@ -68,7 +71,7 @@ class WeightReader {
     uint64_t offset = 0;
     std::byte* to = nullptr;
     uint8_t n_failures = 0;
-    bool is_urgent = true, is_flying = false;
+    bool is_urgent = true;
   };
   struct Group {
     uint32_t first_piece = kNone, n_unanswered = 0;
@@ -82,6 +85,8 @@ class WeightReader {
   void go_on(uint32_t index, uint32_t from) noexcept;
   void fail(uint32_t index, Status status);
   void end(uint32_t index);
+  void land(size_t n_pieces) noexcept;
+  void free_pieces(Group& group) noexcept;
   void finish_group(uint32_t index);
 
   const WeightFiles& files_;
@@ -89,7 +94,7 @@ class WeightReader {
   std::vector<Group> groups_;
   std::vector<Piece> pieces_;
   std::vector<RawRead> batch_;
-  std::vector<uint32_t> finished_;
+  std::vector<uint32_t> ids_, finished_;
   uint32_t free_piece_ = 0;
   size_t n_flying_ = 0;  // pieces
   uint64_t n_reads_ = 0, bytes_read_ = 0, busy_us_ = 0;

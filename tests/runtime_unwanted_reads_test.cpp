@@ -1,0 +1,189 @@
+// Reads that nobody wants any more, and ways to read that are taken away: nothing waits for them.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/experts/read_queue.h"
+#include "tests/paged_model.h"
+
+using namespace larder;
+using namespace larder::runtime;
+using namespace larder::tests;
+
+namespace {
+
+struct ReadLog {
+  int n_done = 0;
+  size_t n_waiting = 0;  // submitted, and neither done nor taken back
+  std::function<void()> on_read;
+};
+
+// A disk that reads when it is waited for, one read after another.
+class LazyReads final : public ReadBackend {
+ public:
+  LazyReads(size_t capacity, ReadLog& log) : queue_(capacity), log_(log) {}
+  const char* name() const noexcept override { return "lazy"; }
+  int n_lanes() const noexcept override { return 1; }
+  void submit(std::span<const RawRead> reads) noexcept override {
+    for (const RawRead& read : reads) queue_.push(read);
+    log_.n_waiting += reads.size();
+  }
+  void hurry(uint32_t id) noexcept override { queue_.hurry(id); }
+  bool take_back(std::span<const uint32_t> ids) noexcept override {
+    if (!queue_.take_back(ids)) return false;
+    log_.n_waiting -= ids.size();
+    return true;
+  }
+  size_t collect(std::span<RawResult> results, bool waits) noexcept override {
+    if (!waits || queue_.is_empty()) return 0;
+    const RawRead read = queue_.pop();
+    const ssize_t n =
+        pread(read.descriptor, read.to, read.n_bytes, static_cast<off_t>(read.offset));
+    ++log_.n_done;
+    --log_.n_waiting;
+    if (log_.on_read) log_.on_read();
+    results[0] = {read.id, n < 0 ? -errno : n, read_clock_us()};
+    return 1;
+  }
+
+ private:
+  ReadQueue queue_;
+  ReadLog& log_;
+};
+
+MakeBackend lazy(ReadLog& log) {
+  return [&log](size_t capacity) -> Result<std::unique_ptr<ReadBackend>> {
+    return std::unique_ptr<ReadBackend>(std::make_unique<LazyReads>(capacity, log));
+  };
+}
+
+constexpr int kReadsOfExpert = 3;  // gate, up, down
+
+// Another file takes the place of the youngest descriptor whose link begins so.
+bool take_away(const std::string& link) {
+  int youngest = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    const std::string to = std::filesystem::read_symlink(entry, ignored);
+    if (to.starts_with(link)) youngest = std::max(youngest, std::stoi(entry.path().filename()));
+  }
+  const int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const bool is_taken = youngest >= 0 && dup2(empty, youngest) == youngest;
+  close(empty);
+  return is_taken;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "paged experts: behind a cancellation no read begins, and the next request waits for none") {
+  const TinyFile file;
+  const std::vector<float> expected = mapped_logits(file.model);
+  ReadLog log;
+  Runner runner(page(file.model, all_of(*file.model) / 2, lazy(log)));
+  std::vector<TokenRow> rows;
+  for (int32_t i = 0; i < 8; ++i) rows.push_back({i * 29 % 256, i, 0, true});
+  SequenceState* sequences[] = {runner.state.get()};
+  std::atomic<bool> cancel{false};
+  size_t n_wanted = 0;
+  log.on_read = [&] {
+    n_wanted = log.n_waiting;
+    cancel = true;
+  };
+  CHECK(runner.forward->run(rows, sequences, &cancel).cause() == Cause::cancelled);
+  CHECK(n_wanted > 2 * kReadsOfExpert);   // much was under way
+  CHECK(log.n_done <= kReadsOfExpert);    // the expert that was waited for
+  CHECK(log.n_waiting < kReadsOfExpert);  // of no other
+  log.on_read = {};
+
+  const int n_before = log.n_done;
+  REQUIRE(runner.step(1).ok());
+  CHECK(log.n_done - n_before <= 2 * 2 * kReadsOfExpert);  // layers, experts of a token
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(runner.step().ok());
+    CHECK(runner.logits() == expected);
+  }
+}
+
+TEST_CASE("paged experts: one read that fails keeps nobody waiting for the others") {
+  const TinyFile file;
+  const std::vector<float> expected = mapped_logits(file.model);
+  ReadLog log;
+  bool fails = false;
+  const MakeBackend inner = lazy(log);
+  const MakeBackend failing = [&](size_t capacity) -> Result<std::unique_ptr<ReadBackend>> {
+    const auto fate = [&](const RawRead&) { return ReadFate{fails ? -EIO : 0, 0}; };
+    return std::unique_ptr<ReadBackend>(
+        std::make_unique<FaultReads>(std::move(*inner(capacity)), fate, false));
+  };
+  Runner runner(page(file.model, floor_of(*file.model), failing));
+  for (int i = 0; i < 3; ++i) {
+    fails = true;
+    CHECK(runner.step().cause() == Cause::io);
+    fails = false;
+    REQUIRE(runner.step().ok());
+    CHECK(runner.logits() == expected);
+    CHECK(log.n_waiting == 0);
+  }
+}
+
+TEST_CASE("reads: closing waits for those under way, and begins no other") {
+  constexpr size_t kReads = 2000, kBytes = size_t{1} << 20;
+  const TemporaryDirectory folder;
+  const std::string path = folder.write("data", std::string(kBytes, 'x'));
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(descriptor >= 0);
+  for (const bool is_uring : {false, true}) {
+    auto reads = is_uring ? make_uring_reads(2, kReads) : make_thread_reads(2, kReads);
+    if (!reads.ok()) {
+      MESSAGE("skipped: " << reads.status().to_string());
+      continue;
+    }
+    std::vector<char> bytes(kBytes), behind(1);
+    std::vector<RawRead> wanted;
+    for (uint32_t i = 0; i < kReads; ++i)
+      wanted.push_back(
+          {descriptor, i, kBytes, i + 1 < kReads, 0, reinterpret_cast<std::byte*>(bytes.data())});
+    wanted.back().n_bytes = 1;  // the last of all
+    wanted.back().to = reinterpret_cast<std::byte*>(behind.data());
+    (*reads)->submit(wanted);
+    reads->reset();
+    CHECK(behind[0] == 0);
+    std::fill(bytes.begin(), bytes.end(), 'y');  // nobody writes any more
+    CHECK(std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 'y'; }));
+  }
+  close(descriptor);
+}
+
+TEST_CASE("paged experts: a ring that is taken away is an error, and nothing hangs") {
+  if (!make_uring_reads(4, 1).ok()) {
+    MESSAGE("skipped: no io_uring here");
+    return;
+  }
+  const TinyFile file;
+  Runner runner(page(file.model, floor_of(*file.model), uring(4)));
+  REQUIRE(runner.step().ok());
+  REQUIRE(take_away("anon_inode:[io_uring]"));
+  for (int i = 0; i < 2; ++i) CHECK(runner.step().cause() == Cause::io);
+}
+
+TEST_CASE("paged experts: descriptors that are taken away while a pass runs fail that pass") {
+  const TinyFile file;
+  ReadLog log;
+  Runner runner(page(file.model, floor_of(*file.model), lazy(log)));
+  REQUIRE(runner.step().ok());
+  bool is_taken = false;
+  log.on_read = [&] { is_taken = is_taken || take_away(file.path); };
+  const Status status = runner.step();
+  CHECK(is_taken);
+  CHECK((status.cause() == Cause::io || status.cause() == Cause::truncated ||
+         status.cause() == Cause::changed));
+}
