@@ -2,8 +2,11 @@
 // order.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/golden_case.h"
@@ -136,6 +139,45 @@ TEST_CASE("paged experts: a batch reads each missing expert once") {
     const uint64_t of_expert = 3 * 64 * 64 * sizeof(float);
     CHECK(now.bytes_read >= now.n_misses * of_expert);
     CHECK(now.bytes_read <= now.n_misses * (of_expert + 3 * 2 * 4096));
+  }
+}
+
+TEST_CASE("paged experts: a prompt reads hardly more than the experts that it lacks") {
+  constexpr int32_t kRows = 512;
+  TinyShape shape;
+  shape.n_experts = 16;
+  shape.d_model = shape.d_ff = 256;
+  const TemporaryDirectory folder;
+  const auto model = Model::open(folder.write("model.gguf", tiny_model(shape).build()));
+  REQUIRE_MESSAGE(model.ok(), model.status().to_string());
+  const Paged paged = page(*model, all_of(**model) / 4, threads(2));
+  // What a layer's rows chose and the store does not have, each expert once.
+  struct Missing final : ForwardObserver {
+    explicit Missing(const ExpertStore& of) : store(of) {}
+    void routes(int layer, int32_t* experts, float*, int n_rows, int n_active) override {
+      std::set<int32_t> chosen(experts, experts + n_rows * n_active);
+      n += std::count_if(chosen.begin(), chosen.end(),
+                         [&](int32_t expert) { return !store.has(layer, expert); });
+    }
+    const ExpertStore& store;
+    int64_t n = 0;
+  };
+  auto forward = Forward::create(paged.model, {.max_rows = kRows, .experts = paged.store});
+  auto state = SequenceState::create(paged.model->config(), 2 * kRows, CacheType::f16);
+  REQUIRE((forward.ok() && state.ok()));
+  SequenceState* sequences[] = {state->get()};
+  for (const int32_t first : {0, kRows}) {
+    std::vector<TokenRow> rows;
+    for (int32_t i = first; i < first + kRows; ++i) rows.push_back({i * 29 % 256, i, 0});
+    Missing missing(*paged.store);
+    const ExpertCounters before = paged.store->statistics()->counters;
+    REQUIRE((*forward)->run(rows, sequences, nullptr, &missing).ok());
+    ExpertCounters now = paged.store->statistics()->counters;
+    now -= before;
+    CHECK(missing.n > 16);
+    CHECK(std::cmp_equal(now.n_misses, missing.n));
+    const double of_expert = 3.0 * 256 * 256 * sizeof(float);
+    CHECK(static_cast<double>(now.bytes_read) <= 1.04 * of_expert * static_cast<double>(missing.n));
   }
 }
 
