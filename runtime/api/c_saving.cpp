@@ -198,7 +198,7 @@ larder_status larder_session_restore_descriptor(larder_session* session, int des
 larder_status larder_session_copy(const larder_session* session, larder_session** copy,
                                   larder_error** error) {
   return leased(error, cleared(copy), session, [&](const OpenSession& open) -> Outcome {
-    auto copied = open.session->copy(open.options.progress.of_bytes());
+    auto copied = open.session->copy();
     if (!copied) return copied.status();
     *copy = new larder_session(std::in_place, OpenSession{std::move(*copied), open.options});
     return {};

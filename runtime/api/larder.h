@@ -311,7 +311,9 @@ larder_status larder_session_save_descriptor(const larder_session* session, int 
                                              larder_error** error);
 larder_status larder_session_restore_descriptor(larder_session* session, int descriptor,
                                                 larder_error** error);
-// Another session with the same model, options and tokens.
+// Another session with the same model, options and tokens: with a cache and buffers of its own, the
+// weights are shared, in memory once. Where experts are read when they are needed, both read them
+// into the same memory, and calls that compute take turns.
 larder_status larder_session_copy(const larder_session* session, larder_session** copy,
                                   larder_error** error);
 

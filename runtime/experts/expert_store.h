@@ -13,6 +13,7 @@
 #include "quant/grouped_matmul.h"
 #include "runtime/experts/expert_policy.h"
 #include "runtime/experts/expert_statistics.h"
+#include "runtime/experts/pass_turns.h"
 #include "runtime/model/weights.h"
 
 namespace larder::runtime {
@@ -28,10 +29,12 @@ struct ExpertPin {
   int32_t slot = -1;  // the store's own
 };
 
-// Called by one thread at a time.
+// Called by one thread at a time: by whoever has the turn.
 class ExpertStore {
  public:
   virtual ~ExpertStore() = default;
+
+  PassTurns& turns() noexcept { return turns_; }
 
   // The most experts of a layer that can be pinned at once; at least 1.
   virtual int32_t max_pins(int layer) const noexcept = 0;
@@ -65,6 +68,9 @@ class ExpertStore {
   virtual const ExpertForecast* forecast() const noexcept { return nullptr; }
   // Use in earlier runs, as ExpertForecast exports it.
   virtual void import_use(std::span<const float>, float /*n_tokens*/) noexcept {}
+
+ private:
+  PassTurns turns_;
 };
 
 // Experts where the mapped file has them; nothing is held, nothing waits.

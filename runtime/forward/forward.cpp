@@ -236,6 +236,8 @@ Status Forward::run(std::span<const TokenRow> rows, std::span<SequenceState* con
   const int32_t most = reader ? impl.options.max_rows : impl.options.max_logits;
   if (Status status = impl.check(rows, sequences, most); !status.ok()) return status;
   if (rows.empty()) return {};
+  const PassTurns::Turn turn = impl.options.experts->turns().take(cancel);
+  if (!turn) return Status(Cause::cancelled, "cancelled");
   impl.sort_rows(rows, sequences.size());
   Pass pass = impl.pass_of(rows, sequences);
   pass.position_bias = impl.cover(pass.config.decoder(), impl.space.decoder_bias, rows);
@@ -257,6 +259,8 @@ Status Forward::encode(std::span<const TokenRow> rows, std::span<SequenceState* 
   Impl& impl = *impl_;
   if (Status status = impl.check_source(rows, sequences); !status.ok()) return status;
   if (rows.empty()) return {};
+  const PassTurns::Turn turn = impl.options.experts->turns().take(cancel);
+  if (!turn) return Status(Cause::cancelled, "cancelled");
   Pass pass = impl.pass_of(rows, sequences);
   pass.position_bias = impl.cover(pass.config.encoder(), impl.space.encoder_bias, rows);
   pass.cancel = cancel;

@@ -25,6 +25,7 @@ void KeptUse::load(const std::string& folder, const formats::GgufFile& model,
 void KeptUse::save() const noexcept {
   if (!experts_) return;
   try {
+    const PassTurns::Turn turn = experts_->turns().take();
     const ExpertForecast& forecast = *experts_->forecast();
     ExpertProfile profile = {0, std::vector<float>(forecast.n_experts())};
     profile.n_tokens = forecast.export_use(profile.use);

@@ -26,7 +26,7 @@ struct SessionPlan {
   RamBudget ram;
 };
 
-Result<SessionPlan> plan_session(const Model& model, const SessionOptions& asked) {
+Result<SessionPlan> prepare(const Model& model, const SessionOptions& asked) {
   const Result<SessionOptions> options = fill_in(asked, model);
   if (!options) return options.status();
   const Result<const quant::KernelSet*> kernels = choose_kernels(options->isa);
@@ -40,10 +40,21 @@ Result<SessionPlan> plan_session(const Model& model, const SessionOptions& asked
   with.n_ctx = plan.options.n_ctx;
   with.cache = {*plan.options.cache_k, *plan.options.cache_v};
   with.ram_bytes = plan.options.ram_bytes;
-  Result<RamBudget> ram = plan_ram(model, with);
-  if (!ram) return ram.status().with_file(model.file().path());
-  plan.ram = std::move(*ram);
   return plan;
+}
+
+Result<SessionPlan> plan_session(const Model& model, const SessionOptions& asked) {
+  Result<SessionPlan> plan = prepare(model, asked);
+  if (!plan) return plan;
+  Result<RamBudget> ram = plan_ram(model, plan->residence);
+  if (!ram) return ram.status().with_file(model.file().path());
+  plan->ram = std::move(*ram);
+  return plan;
+}
+
+Result<std::unique_ptr<SequenceState>> create_state(const Model& model, const SessionPlan& plan) {
+  const ResidenceOptions& with = plan.residence;
+  return SequenceState::create(model.config(), with.n_ctx, with.cache, with.forward.max_rows);
 }
 
 constexpr int32_t kHeldLogits = -1;
@@ -71,6 +82,9 @@ struct Session::Impl {
   Status check_room(std::span<const TokenId> added, size_t n_kept) const;
   Status step(std::span<const TokenId> added, int32_t n_wanted, ForwardObserver* observer);
   Status report_cancel();
+  static Result<std::unique_ptr<Impl>> create(SessionPlan plan,
+                                              std::unique_ptr<SequenceState> state,
+                                              Residence residence);
 
   KeptUse kept_use;
 };
@@ -132,43 +146,49 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Model> mo
                                                  const LoadProgress& loading) try {
   Result<SessionPlan> plan = plan_session(*model, options);
   if (!plan) return plan.status();
-  ResidenceOptions& with = plan->residence;
-  const int32_t n_ctx = plan->options.n_ctx;
-  Result<std::unique_ptr<SequenceState>> state =
-      SequenceState::create(model->config(), n_ctx, with.cache, with.forward.max_rows);
+  Result<std::unique_ptr<SequenceState>> state = create_state(*model, *plan);
   if (!state) return state.status();
   Result<Residence> residence = take_residence(std::move(model), plan->ram, loading);
   if (!residence) return residence.status();
-  with.forward.experts = residence->experts;
-  Result<std::unique_ptr<Forward>> forward = Forward::create(residence->model, with.forward);
+  auto impl = Impl::create(std::move(*plan), std::move(*state), std::move(*residence));
+  if (!impl) return impl.status();
+  (*impl)->kept_use.load((*impl)->options.profile_folder, (*impl)->model->file(), (*impl)->experts);
+  return std::unique_ptr<Session>(new Session(std::move(*impl)));
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
+}
+
+Result<std::unique_ptr<Session::Impl>> Session::Impl::create(SessionPlan plan,
+                                                             std::unique_ptr<SequenceState> state,
+                                                             Residence residence) {
+  plan.residence.forward.experts = residence.experts;
+  Result<std::unique_ptr<Forward>> forward =
+      Forward::create(residence.model, plan.residence.forward);
   if (!forward) return forward.status();
   // After the buffers, which live beside the threads' stacks.
-  if (Status s = check_threads(plan->options.n_threads); !s.ok()) return s;
-
+  if (Status s = check_threads(plan.options.n_threads); !s.ok()) return s;
+  const int32_t n_ctx = plan.options.n_ctx;
   try {
     auto impl = std::make_unique<Impl>();
     const auto most_tokens = static_cast<size_t>(n_ctx);
     impl->tokens.reserve(most_tokens);
-    impl->rows.reserve(static_cast<size_t>(plan->options.batch_size));
-    impl->model = std::move(residence->model);
-    impl->experts = std::move(residence->experts);
-    impl->ram = std::move(plan->ram);
-    impl->options = std::move(plan->options);
-    impl->kernels = plan->kernels;
+    impl->rows.reserve(static_cast<size_t>(plan.options.batch_size));
+    impl->model = std::move(residence.model);
+    impl->experts = std::move(residence.experts);
+    impl->ram = std::move(plan.ram);
+    impl->options = std::move(plan.options);
+    impl->kernels = plan.kernels;
     impl->forward = std::move(*forward);
-    impl->state = std::move(*state);
+    impl->state = std::move(state);
     if (impl->model->config().has_encoder()) {
       impl->source.reserve(most_tokens);
       impl->rows.reserve(most_tokens);
     }
-    impl->kept_use.load(impl->options.profile_folder, impl->model->file(), impl->experts);
-    return std::unique_ptr<Session>(new Session(std::move(impl)));
+    return impl;
   } catch (const std::bad_alloc&) {
     return Status(Cause::out_of_memory, "a context of " + std::to_string(n_ctx) +
                                             " tokens does not fit; choose a smaller --ctx-size");
   }
-} catch (const std::bad_alloc&) {
-  return Status::out_of_memory();
 }
 
 Status Session::encode(std::span<const TokenId> source, ForwardObserver* observer) try {
@@ -313,16 +333,24 @@ Status Session::hold(const HeldTokens& held,
   return Status::out_of_memory();
 }
 
-Result<std::unique_ptr<Session>> Session::copy(const LoadProgress& loading) const {
-  auto copied = create(impl_->model, impl_->options, loading);
-  if (!copied) return copied;
+Result<std::unique_ptr<Session>> Session::copy() const try {
+  Result<SessionPlan> plan = prepare(*impl_->model, impl_->options);
+  if (!plan) return plan.status();
+  plan->ram = impl_->ram;
+  auto state = create_state(*impl_->model, *plan);
+  if (!state) return state.status();
+  auto impl = Impl::create(std::move(*plan), std::move(*state), {impl_->model, impl_->experts});
+  if (!impl) return impl.status();
+  std::unique_ptr<Session> copied(new Session(std::move(*impl)));
   const Status held =
-      (*copied)->hold({impl_->tokens, impl_->source, logits()}, [this](SequenceState& state) {
-        state.copy_from(*impl_->state);
+      copied->hold({impl_->tokens, impl_->source, logits()}, [this](SequenceState& to) {
+        to.copy_from(*impl_->state);
         return Status();
       });
   if (!held.ok()) return held;
   return copied;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
 }
 
 const SequenceState& Session::state() const noexcept { return *impl_->state; }
@@ -337,7 +365,9 @@ const RamBudget& Session::ram() const noexcept { return impl_->ram; }
 const std::string& Session::profile_note() const noexcept { return impl_->kept_use.note(); }
 
 std::optional<ExpertStatistics> Session::expert_statistics() const {
-  return impl_->experts ? impl_->experts->statistics() : std::nullopt;
+  if (!impl_->experts) return std::nullopt;
+  const PassTurns::Turn turn = impl_->experts->turns().take();
+  return impl_->experts->statistics();
 }
 void Session::cancel() noexcept { impl_->is_cancelled.store(true, std::memory_order_relaxed); }
 void Session::forget_cancel() noexcept {

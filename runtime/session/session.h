@@ -99,15 +99,20 @@ class Session {
   // Errors: `invalid_argument`, `context_full`, which leave what is held; that of fill, behind which
   // nothing is held.
   Status hold(const HeldTokens& held, const std::function<Status(SequenceState&)>& fill);
-  // Another session with the same options, that holds the same. Errors: those of create.
-  Result<std::unique_ptr<Session>> copy(const LoadProgress& loading = {}) const;
+  // Another session with the same options, that holds the same: a cache and buffers of its own,
+  // beside ram(). It shares weights, and paged experts with what was read of them; passes over
+  // these take turns, so that each is computed with as many slots as if it were alone. Error:
+  // `out_of_memory`.
+  Result<std::unique_ptr<Session>> copy() const;
   int32_t n_ctx() const noexcept;
   const Model& model() const noexcept;
   const SessionOptions& options() const noexcept;  // with defaults filled in
   const char* isa() const noexcept;
   size_t bytes() const noexcept;  // cache and buffers
   const RamBudget& ram() const noexcept;
-  std::optional<ExpertStatistics> expert_statistics() const;  // none where the file is mapped
+  // None where the file is mapped. Of all sessions that share the experts, and behind the pass of
+  // another that is running.
+  std::optional<ExpertStatistics> expert_statistics() const;
   const std::string& profile_note() const noexcept;  // why a kept profile is not used; or empty
   // Callable from any thread and from a signal handler: the running call, or else the next one,
   // returns `cancelled` soon. forget_cancel() takes back what no call has answered yet.
