@@ -19,6 +19,7 @@
 #include "apps/terminal.h"
 #include "formats/json/json.h"
 #include "quant/parallel.h"
+#include "runtime/convert/file_quantizer.h"
 #include "runtime/session/scorer.h"
 
 namespace larder::apps {
@@ -40,8 +41,9 @@ Result<std::vector<runtime::TensorDifference>> compare_all(const GgufFile& base,
                                                            const CompareOptions& options) {
   const Terminal screen(STDERR_FILENO, options.output.color);
   ProgressLine progress(screen, "weights (millions)", options.output.is_quiet);
-  const int n_threads =
-      options.session.n_threads > 0 ? options.session.n_threads : quant::default_threads();
+  const int n_threads = options.session.n_threads > 0
+                            ? std::min(options.session.n_threads, quant::most_threads())
+                            : quant::default_threads();
   return runtime::compare_tensors(base, model, n_threads, [&](uint64_t done, uint64_t total) {
     progress.update(static_cast<int64_t>(done / 1000000), static_cast<int64_t>(total / 1000000));
     return !is_ending();
@@ -114,7 +116,9 @@ int run_compare(const CompareOptions& options) {
   if (Status s = runtime::check_same_model(**base, **model); !s.ok()) return fail_model(s);
   auto tensors = compare_all(**base, **model, options);
   if (!tensors) return fail(tensors.status());
-  CompareReport report = {options.base, options.model, std::move(*tensors)};
+  CompareReport report = {options.base, options.model, std::move(*tensors), nullptr, {}};
+  if (const auto predicted = (*model)->real(runtime::kPredictedDivergenceKey); predicted)
+    report.predicted_divergence = *predicted;
   if (options.texts.empty()) return print(report, options.output);
 
   const auto sessions = open_both(options);

@@ -86,6 +86,8 @@ DataValue to_data(const CompareReport& report) {
                                          {"base_bits_per_weight", base_bits},
                                          {"bits_per_weight", bits},
                                          {"tensors", std::move(tensors)}});
+  if (report.predicted_divergence)
+    data.dict.emplace_back("predicted_divergence", *report.predicted_divergence);
   if (report.text) data.dict.emplace_back("text", to_data(*report.text));
   return data;
 }
@@ -97,6 +99,8 @@ std::string to_text(const CompareReport& report) {
   const auto [base_bits, bits] = mean_bits(report.tensors);
   text += print("\nbits a weight            %12.4f, of the first %.4f\n", bits, base_bits);
   if (report.text) text += to_text(*report.text);
+  if (report.predicted_divergence)
+    text += print("KL divergence, predicted %12.6f\n", *report.predicted_divergence);
   return text;
 }
 

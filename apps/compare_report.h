@@ -1,6 +1,7 @@
 // What larder compare has found, for people and programs.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ struct CompareReport {
   std::string base, model;  // files
   std::vector<runtime::TensorDifference> tensors;
   const PerplexityReport* text = nullptr;  // null: no text was read
+  // What the file says that its types were predicted to lose, in nats.
+  std::optional<double> predicted_divergence;
 };
 
 formats::DataValue to_data(const CompareReport& report);

@@ -21,9 +21,9 @@ int understand_and_run(int argc, char** argv) {
   program.footer(
       "`larder COMMAND --help` tells a command's options. Without -m, the bundled model.");
   Run run;
-  for (const auto add :
-       {add_chat, add_generate, add_tokenize, add_render, add_logits, add_inspect, add_experts,
-        add_score, add_perplexity, add_imatrix, add_compare, add_quantize, add_batch, add_bench}) {
+  for (const auto add : {add_chat, add_generate, add_tokenize, add_render, add_logits, add_inspect,
+                         add_experts, add_score, add_perplexity, add_imatrix, add_compare,
+                         add_sensitivity, add_quantize, add_batch, add_bench}) {
     add(program, run);
   }
   try {

@@ -17,6 +17,7 @@
 #include "apps/terminal.h"
 #include "formats/json/json.h"
 #include "quant/parallel.h"
+#include "runtime/budget/budget_plan.h"
 #include "runtime/convert/file_quantizer.h"
 #include "runtime/convert/quant_mix.h"
 #include "runtime/session/session_options.h"
@@ -32,7 +33,9 @@ using runtime::QuantMix;
 
 struct QuantizeOptions {
   std::string in, out, importance_path, isa;
-  const QuantMix* mix = nullptr;
+  const QuantMix* mix = nullptr;  // null: types within a budget
+  uint64_t budget_bytes = 0;      // 0: those of the mix
+  std::string sensitivities_path;
   runtime::QuantizePlanOptions plan;
   uint64_t most_shard_bytes = 0;
   int n_threads = 0;
@@ -71,7 +74,25 @@ Status check_output(const QuantizeOptions& options, const GgufFile& in) {
   return Output::check(options.out, in_use);
 }
 
-Result<QuantizePlan> plan(const GgufFile& file, const QuantizeOptions& options) {
+// None where a mix says the types.
+Result<std::optional<runtime::BudgetPlan>> plan_types(const GgufFile& file,
+                                                      const QuantizeOptions& options) {
+  if (options.budget_bytes == 0) return std::optional<runtime::BudgetPlan>();
+  const Result<std::string> json = read_file(options.sensitivities_path);
+  if (!json) return json.status();
+  const auto sensitivities = runtime::parse_sensitivities(*json);
+  if (!sensitivities) return sensitivities.status().with_file(options.sensitivities_path);
+  auto budget = runtime::plan_budget(file, *sensitivities, options.budget_bytes);
+  if (!budget) return budget.status();
+  return std::optional(std::move(*budget));
+}
+
+Result<QuantizePlan> plan(const GgufFile& file, const runtime::BudgetPlan* budget,
+                          const QuantizeOptions& options) {
+  if (budget != nullptr)
+    return runtime::plan_quantization(
+        file, [&](const GgufTensor& tensor) { return budget->formats.find(tensor.name)->second; },
+        options.plan);
   const runtime::MixModel model = runtime::mix_model(file, !options.importance_path.empty());
   return runtime::plan_quantization(
       file,
@@ -87,10 +108,15 @@ void warn(const QuantizePlan& plan, const OutputOptions& output) {
   }
 }
 
-int print_result(const QuantizePlan& plan, const QuantizeOptions& options,
-                 const std::vector<std::string>& paths, std::optional<double> seconds) {
+int print_result(const QuantizePlan& plan, const runtime::BudgetPlan* budget,
+                 const QuantizeOptions& options, const std::vector<std::string>& paths,
+                 std::optional<double> seconds) {
   DataValue data = plan_data(plan, options.is_dry_run);
   std::string text = options.is_dry_run ? plan_text(plan) : sums_text(plan);
+  if (budget != nullptr) {
+    data.dict.emplace_back("budget", budget_data(*budget));
+    text += budget_text(*budget);
+  }
   if (seconds) {
     data.dict.emplace_back("seconds", *seconds);
     DataValue files = DataValue::make_list();
@@ -104,6 +130,7 @@ int print_result(const QuantizePlan& plan, const QuantizeOptions& options,
 }
 
 Result<runtime::QuantizedFile> quantize(const GgufFile& file, const QuantizePlan& plan,
+                                        const runtime::BudgetPlan* budget,
                                         const QuantizeOptions& options,
                                         const runtime::Importance* importance) {
   const auto kernels = runtime::choose_kernels(options.isa);
@@ -114,7 +141,8 @@ Result<runtime::QuantizedFile> quantize(const GgufFile& file, const QuantizePlan
   runtime::FileQuantizerOptions quantizer;
   quantizer.kernels = *kernels;
   quantizer.n_threads = options.n_threads > 0 ? options.n_threads : quant::default_threads();
-  quantizer.file_type = options.mix->file_type;
+  quantizer.file_type = budget ? runtime::kMixedFileType : options.mix->file_type;
+  if (budget != nullptr) quantizer.predicted_divergence = budget->divergence;
   quantizer.most_shard_bytes = options.most_shard_bytes;
   quantizer.importance = importance;
   quantizer.importance_path = options.importance_path;
@@ -126,7 +154,24 @@ Result<runtime::QuantizedFile> quantize(const GgufFile& file, const QuantizePlan
   return runtime::quantize_file(file, plan, options.out, quantizer);
 }
 
+// What is wrong with the choice of types, or nothing.
+const char* wrong_types(const QuantizeOptions& options) {
+  if ((options.mix == nullptr) == (options.budget_bytes == 0))
+    return "either TYPE or --budget says which types";
+  if (options.budget_bytes == 0) return nullptr;
+  const runtime::QuantizePlanOptions& types = options.plan;
+  if (!types.overrides.empty() || types.output_format || types.embedding_format)
+    return "--budget chooses all types; it goes with no other option that does";
+  return options.sensitivities_path.empty()
+             ? "--budget needs --sensitivity, the file that larder sensitivity writes"
+             : nullptr;
+}
+
 int run_quantize(const QuantizeOptions& options) {
+  if (const char* wrong = wrong_types(options)) {
+    complain(wrong);
+    return kUsage;
+  }
   const auto file = GgufFile::open(options.in);
   if (!file) return fail_model(file.status());
   if (Status s = check_output(options, **file); !s.ok()) return fail(s);
@@ -136,14 +181,18 @@ int run_quantize(const QuantizeOptions& options) {
     if (!read) return fail_model(read.status());
     importance = std::move(*read);
   }
-  const auto planned = plan(**file, options);
+  const auto budget = plan_types(**file, options);
+  if (!budget) return fail(budget.status());
+  const runtime::BudgetPlan* const chosen = *budget ? &**budget : nullptr;
+  const auto planned = plan(**file, chosen, options);
   if (!planned) return fail_model(planned.status());
   warn(*planned, options.output);
-  if (options.is_dry_run) return print_result(*planned, options, {}, std::nullopt);
+  if (options.is_dry_run) return print_result(*planned, chosen, options, {}, std::nullopt);
 
   end_at_second_signal();
   const auto start = std::chrono::steady_clock::now();
-  const auto done = quantize(**file, *planned, options, importance ? &*importance : nullptr);
+  const auto done =
+      quantize(**file, *planned, chosen, options, importance ? &*importance : nullptr);
   if (!done) return fail(done.status());
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!done->without_importance.empty() && !options.output.is_quiet) {
@@ -151,7 +200,7 @@ int run_quantize(const QuantizeOptions& options) {
              std::to_string(done->without_importance.size()) + " tensors, the first of them " +
              done->without_importance.front() + "; all their columns count alike");
   }
-  return print_result(*planned, options, done->paths, seconds.count());
+  return print_result(*planned, chosen, options, done->paths, seconds.count());
 }
 
 void add_type_options(CLI::App& command, QuantizeOptions& options) {
@@ -180,6 +229,27 @@ void add_type_options(CLI::App& command, QuantizeOptions& options) {
                    "Also of a file that is quantised already");
 }
 
+// "4G" as bytes.
+uint64_t size_of(const char* option, const std::string& text) {
+  const Result<uint64_t> bytes = parse_ram(text);
+  if (!bytes || text == "auto") throw CLI::ValidationError(option, "'" + text + "' is no size");
+  return *bytes;
+}
+
+void add_budget_options(CLI::App& command, QuantizeOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--budget",
+          [&options](const std::string& text) { options.budget_bytes = size_of("--budget", text); },
+          "In place of TYPE: the types by which a file of at most so many bytes is predicted to "
+          "lose least: 4G, 6500K")
+      ->type_name("SIZE");
+  command
+      .add_option("--sensitivity", options.sensitivities_path,
+                  "What --budget predicts from, from larder sensitivity")
+      ->type_name("FILE");
+}
+
 void add_work_options(CLI::App& command, QuantizeOptions& options) {
   command
       .add_option("--imatrix", options.importance_path,
@@ -189,11 +259,7 @@ void add_work_options(CLI::App& command, QuantizeOptions& options) {
       .add_option_function<std::string>(
           "--split-max-size",
           [&options](const std::string& text) {
-            const Result<uint64_t> bytes = parse_ram(text);
-            if (!bytes || text == "auto") {
-              throw CLI::ValidationError("--split-max-size", "'" + text + "' is no size");
-            }
-            options.most_shard_bytes = *bytes;
+            options.most_shard_bytes = size_of("--split-max-size", text);
           },
           "Several files, of at most so many bytes of tensors: 4G, 500M")
       ->type_name("SIZE");
@@ -226,8 +292,8 @@ void add_quantize(CLI::App& program, Run& run) {
             }
           },
           mix_names())
-      ->type_name("TYPE")
-      ->required();
+      ->type_name("TYPE");
+  add_budget_options(command, *options);
   add_type_options(command, *options);
   add_work_options(command, *options);
   add_output_options(command, options->output);

@@ -108,4 +108,19 @@ DataValue plan_data(const QuantizePlan& plan, bool lists_tensors) {
   return data;
 }
 
+std::string budget_text(const runtime::BudgetPlan& plan) {
+  char line[160];
+  std::snprintf(line, sizeof line, "predicted KL divergence %.6f nats, %s %.6f\n", plan.divergence,
+                plan.is_optimal ? "the least of all choices; bound" : "no choice has less than",
+                plan.least_divergence);
+  return line;
+}
+
+DataValue budget_data(const runtime::BudgetPlan& plan) {
+  return DataValue::make_dict({{"file_bytes_at_most", static_cast<int64_t>(plan.file_bytes)},
+                               {"predicted_divergence", plan.divergence},
+                               {"least_divergence", plan.least_divergence},
+                               {"is_optimal", plan.is_optimal}});
+}
+
 }  // namespace larder::apps

@@ -68,6 +68,8 @@ void FileQuantizer::set_metadata() {
   writer.set_integer("general.file_type", GgufType::u32, options_.file_type);
   // Source: GGUF specification, the version of ggml's block layouts.
   writer.set_integer("general.quantization_version", GgufType::u32, 2);
+  if (options_.predicted_divergence)
+    writer.set_float(kPredictedDivergenceKey, GgufType::f64, *options_.predicted_divergence);
   if (options_.importance == nullptr) return;
   const Importance& importance = *options_.importance;
   writer.set_string("quantize.imatrix.file", options_.importance_path);

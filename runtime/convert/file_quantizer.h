@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "formats/gguf/gguf_reader.h"
 #include "formats/status.h"
@@ -15,6 +17,12 @@
 
 namespace larder::runtime {
 
+// Where no one name says it. Source: llama.cpp's LLAMA_FTYPE_GUESSED, 2026-08.
+inline constexpr int32_t kMixedFileType = 1024;
+
+// A key of files whose types were chosen by what they are predicted to lose.
+inline constexpr std::string_view kPredictedDivergenceKey = "larder.predicted_divergence";
+
 struct FileQuantizerOptions {
   const quant::KernelSet* kernels = nullptr;
   int n_threads = 1;
@@ -22,6 +30,8 @@ struct FileQuantizerOptions {
   uint64_t most_shard_bytes = 0;           // 0: one file
   const Importance* importance = nullptr;  // may be null
   std::string importance_path;             // told in the file
+  // Of the types, in nats; told in the file.
+  std::optional<double> predicted_divergence;
   // Asked between pieces; false cancels.
   std::function<bool(uint64_t n_read, uint64_t n_total)> progress;
 };
