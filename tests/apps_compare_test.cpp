@@ -119,7 +119,7 @@ TEST_CASE("imatrix: neither the model nor the text is overwritten; a killed run 
   const Texts texts;
   check_error(
       larder_run({"imatrix", "-m", kBundled, "-f", texts.text, "-c", "32", "-q", "-o", texts.text}),
-      1, "text.txt");
+      2, "text.txt");
   for (int i = 0; i < 5; ++i) {
     const std::string out = texts.path("killed.gguf");
     const int code = run_for({LARDER_PROGRAM, "imatrix", "-m", kBundled, "-f", texts.text, "-c",
@@ -147,7 +147,9 @@ TEST_CASE("quantize --budget: never larger, the better the larger, and as compar
     last = predicted;
     const json compared = run_json({"compare", kFloat, out, "-f", texts.text});
     CHECK(compared.at("predicted_divergence") == predicted);
-    CHECK(compared.at("text").at("kl").at("divergence").at("value").get<double>() < 5 * predicted);
+    // beside what rounding activations to 8 bits costs, which is no part of the prediction
+    const double divergence = compared.at("text").at("kl").at("divergence").at("value");
+    CHECK(divergence < 5 * predicted + 0.01);
   }
   check_error(larder_run({"quantize", kFloat, texts.path("x.gguf"), "--budget", "1M",
                           "--sensitivity", sensitivities, "-q"}),
