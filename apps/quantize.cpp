@@ -1,6 +1,7 @@
 // larder quantize: a model file with smaller weights.
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -140,7 +141,8 @@ Result<runtime::QuantizedFile> quantize(const GgufFile& file, const QuantizePlan
   ProgressLine progress(screen, "MiB read", options.output.is_quiet);
   runtime::FileQuantizerOptions quantizer;
   quantizer.kernels = *kernels;
-  quantizer.n_threads = options.n_threads > 0 ? options.n_threads : quant::default_threads();
+  quantizer.n_threads = options.n_threads > 0 ? std::min(options.n_threads, quant::most_threads())
+                                              : quant::default_threads();
   quantizer.file_type = budget ? runtime::kMixedFileType : options.mix->file_type;
   if (budget != nullptr) quantizer.predicted_divergence = budget->divergence;
   quantizer.most_shard_bytes = options.most_shard_bytes;

@@ -204,7 +204,20 @@ TEST_CASE("file quantiser: importance is obeyed, by expert, and told in the file
   CHECK(std::ranges::equal(matrix(*out, 1), matrix(*plain, 1)));
   CHECK_FALSE(std::ranges::equal(matrix(*out, 3), matrix(*plain, 3)));
 
-  figures.n_columns = 128;
+  // A file of the old kind tells the same, but for which experts were met.
+  Bytes old = le32(1) + le32(24) + Bytes("blk.0.ffn_up_exps.weight") + le32(10) + le32(4 * 256);
+  for (const double sum : figures.sums) old += le_f32(static_cast<float>(sum));
+  const auto read = runtime::read_importance(directory.write("old.dat", old));
+  REQUIRE(read.ok());
+  options.importance = &*read;
+  REQUIRE(quantized(*in, "q4_0", directory.path("old.gguf"), options).status().ok());
+  const auto from_old = *GgufFile::open(directory.path("old.gguf"));
+  CHECK(std::ranges::equal(matrix(*from_old, 0), matrix(*out, 0)));
+  CHECK_FALSE(std::ranges::equal(matrix(*from_old, 1), matrix(*plain, 1)));
+  CHECK(std::ranges::equal(matrix(*from_old, 3), matrix(*out, 3)));
+
+  options.importance = &importance;
+  figures.sums.pop_back();
   const Status other = quantized(*in, "q4_0", directory.path("x.gguf"), options).status();
   CHECK(other.cause() == Cause::shape);
   CHECK(other.to_string().find("blk.0.ffn_up_exps.weight") != std::string::npos);

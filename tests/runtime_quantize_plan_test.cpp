@@ -110,7 +110,10 @@ TEST_CASE("quantise plan: head, embedding and Mixtral's attention have rules of 
   CHECK(type_in("q4_k_m", model, "blk.9.attn_k.weight") == Format::q8_0);
   CHECK(type_in("q4_k_m", model, "blk.9.attn_v.weight") == Format::q8_0);
   CHECK(type_in("q4_k_m", model, "blk.9.attn_output.weight") == Format::q5_k);
-  CHECK(type_in("q6_k", model, "blk.9.attn_k.weight") == Format::q6_k);
+  CHECK(type_in("q4_0", model, "blk.9.attn_k.weight") == Format::q8_0);
+  CHECK(type_in("q4_0", model, "blk.9.attn_q.weight") == Format::q4_0);
+  CHECK(type_in("q3_k_l", model, "blk.9.attn_output.weight") == Format::q3_k);
+  CHECK(type_in("q3_k_m", model, "blk.9.ffn_down_exps.weight") == Format::q4_k);
 }
 
 TEST_CASE("quantise plan: MXFP4_MOE is for experts, the rest is Q8_0") {

@@ -23,18 +23,21 @@ Result<ColumnImportance> ColumnImportance::create(const Importance* importance,
   const auto found = importance->tensors.find(tensor.name);
   if (found == importance->tensors.end() || !found->second.is_known()) return columns;
   const TensorImportance& figures = found->second;
-  const size_t n_matrices = figures.n_matrices();
+  const size_t n_cols = tensor.dims[0], n_matrices = figures.sums.size() / n_cols;
   const bool is_alike = n_matrices == 1 || n_matrices == tensor.dims[2] * tensor.dims[3];
-  if (!is_alike || figures.n_columns != static_cast<int64_t>(tensor.dims[0])) {
+  // Files of the old kind have one count for all matrices of a stack.
+  const bool is_counted = figures.n_matrices() == n_matrices || figures.n_matrices() == 1;
+  if (!is_alike || !is_counted || n_matrices * n_cols != figures.sums.size()) {
     return wrong_shape(tensor, figures);
   }
-  columns.n_cols_ = tensor.dims[0];
+  columns.n_cols_ = n_cols;
   columns.means_.resize(figures.sums.size());
   columns.is_met_.resize(n_matrices);
   for (size_t m = 0; m < n_matrices; ++m) {
-    columns.is_met_[m] = figures.counts[m] > 0;
-    for (size_t c = m * columns.n_cols_; columns.is_met_[m] && c < (m + 1) * columns.n_cols_; ++c) {
-      columns.means_[c] = static_cast<float>(figures.sums[c] / figures.counts[m]);
+    const double count = figures.counts[figures.n_matrices() == 1 ? 0 : m];
+    columns.is_met_[m] = count > 0;
+    for (size_t c = m * n_cols; count > 0 && c < (m + 1) * n_cols; ++c) {
+      columns.means_[c] = static_cast<float>(figures.sums[c] / count);
     }
   }
   return columns;

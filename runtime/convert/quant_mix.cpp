@@ -16,60 +16,67 @@ using enum MatrixRole;
 using enum MixScope;
 
 constexpr MixRule kOutput = {output, all, Format::q6_k};
-// Mixtral's attention is small beside its experts.
-constexpr MixRule kMixtralKey = {key, eight_experts, Format::q8_0};
-constexpr MixRule kMixtralValue = {value, eight_experts, Format::q8_0};
-constexpr MixRule kMixtralOut = {attn_out, eight_experts, Format::q5_k};
+// Where eight large experts share a layer, attention is small beside them.
+constexpr MixRule kFewExpertsKey = {key, eight_experts, Format::q8_0};
+constexpr MixRule kFewExpertsValue = {value, eight_experts, Format::q8_0};
+constexpr MixRule kFewExpertsOut = {attn_out, eight_experts, Format::q5_k};
 
-constexpr MixRule kPlainRules[] = {kOutput};
-constexpr MixRule kQ4_0Rules[] = {kOutput, {ffn_down, first_eighth_with_importance, Format::q4_1}};
-constexpr MixRule kQ5_0Rules[] = {kOutput, {ffn_down, first_eighth_with_importance, Format::q5_1}};
+constexpr MixRule kPlainRules[] = {kOutput, kFewExpertsKey, kFewExpertsValue};
+constexpr MixRule kQ4_0Rules[] = {kOutput,
+                                  kFewExpertsKey,
+                                  kFewExpertsValue,
+                                  {ffn_down, first_eighth_with_importance, Format::q4_1}};
+constexpr MixRule kQ5_0Rules[] = {kOutput,
+                                  kFewExpertsKey,
+                                  kFewExpertsValue,
+                                  {ffn_down, first_eighth_with_importance, Format::q5_1}};
 constexpr MixRule kQ2_KRules[] = {kOutput,
-                                  kMixtralKey,
-                                  kMixtralValue,
-                                  kMixtralOut,
+                                  kFewExpertsKey,
+                                  kFewExpertsValue,
+                                  kFewExpertsOut,
                                   {value, grouped_queries, Format::q4_k},
                                   {value, all, Format::q3_k},
                                   {ffn_down, all, Format::q3_k},
                                   {attn_out, all, Format::q3_k}};
-constexpr MixRule kQ3_K_SRules[] = {kOutput, kMixtralKey, kMixtralValue, kMixtralOut};
+constexpr MixRule kQ3_K_SRules[] = {kOutput, kFewExpertsKey, kFewExpertsValue, kFewExpertsOut};
 constexpr MixRule kQ3_K_MRules[] = {kOutput,
-                                    kMixtralKey,
-                                    kMixtralValue,
-                                    kMixtralOut,
+                                    kFewExpertsKey,
+                                    kFewExpertsValue,
+                                    kFewExpertsOut,
                                     {value, first_2, Format::q5_k},
                                     {value, all, Format::q4_k},
                                     {ffn_down, first_sixteenth, Format::q5_k},
-                                    {ffn_down, more_bits, Format::q4_k},
+                                    {ffn_down, all, Format::q4_k},
                                     {attn_out, all, Format::q4_k}};
 constexpr MixRule kQ3_K_LRules[] = {kOutput,
-                                    kMixtralKey,
-                                    kMixtralValue,
+                                    kFewExpertsKey,
+                                    kFewExpertsValue,
+                                    {attn_out, eight_experts, Format::q3_k},
                                     {value, all, Format::q5_k},
                                     {ffn_down, all, Format::q5_k},
                                     {attn_out, all, Format::q5_k}};
 constexpr MixRule kQ4_K_SRules[] = {kOutput,
-                                    kMixtralKey,
-                                    kMixtralValue,
-                                    kMixtralOut,
+                                    kFewExpertsKey,
+                                    kFewExpertsValue,
+                                    kFewExpertsOut,
                                     {value, first_4, Format::q5_k},
                                     {ffn_down, first_eighth, Format::q5_k}};
 constexpr MixRule kQ4_K_MRules[] = {kOutput,
-                                    kMixtralKey,
-                                    kMixtralValue,
-                                    kMixtralOut,
+                                    kFewExpertsKey,
+                                    kFewExpertsValue,
+                                    kFewExpertsOut,
                                     {value, more_bits, Format::q6_k},
                                     {ffn_down, more_bits, Format::q6_k}};
-constexpr MixRule kQ5_K_SRules[] = {kOutput, kMixtralKey, kMixtralValue};
+constexpr MixRule kQ5_K_SRules[] = {kOutput, kFewExpertsKey, kFewExpertsValue};
 constexpr MixRule kQ5_K_MRules[] = {kOutput,
-                                    kMixtralKey,
-                                    kMixtralValue,
+                                    kFewExpertsKey,
+                                    kFewExpertsValue,
                                     {value, more_bits, Format::q6_k},
                                     {ffn_down, more_bits, Format::q6_k}};
 constexpr MixRule kIq4Rules[] = {kOutput,
-                                 kMixtralKey,
-                                 kMixtralValue,
-                                 kMixtralOut,
+                                 kFewExpertsKey,
+                                 kFewExpertsValue,
+                                 kFewExpertsOut,
                                  {value, grouped_queries, Format::q5_k},
                                  {ffn_down, first_eighth_without_importance, Format::q5_k}};
 constexpr MixRule kMxfp4Rules[] = {{ffn_down, stacked, Format::mxfp4},

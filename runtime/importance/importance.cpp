@@ -8,6 +8,8 @@
 
 #include "formats/gguf/gguf_reader.h"
 #include "formats/gguf/gguf_writer.h"
+#include "formats/gguf/mapped_file.h"
+#include "formats/imatrix/old_imatrix.h"
 #include "quant/format.h"
 
 namespace larder::runtime {
@@ -94,6 +96,26 @@ Result<Importance> read_file(const GgufFile& file) {
   return importance;
 }
 
+// Files of the old kind do not say how many matrices a stack has: all are one here.
+Result<Importance> read_old_file(const formats::MappedFile& file) {
+  auto old = formats::parse_old_imatrix(file.bytes());
+  if (!old) return old.status();
+  Importance importance;
+  importance.n_chunks = old->n_chunks;
+  if (!old->dataset.empty()) importance.datasets = {old->dataset};
+  for (const formats::OldImatrix::Entry& entry : old->entries) {
+    importance.tensors[entry.tensor] = {static_cast<int64_t>(entry.values.size()),
+                                        {entry.values.begin(), entry.values.end()},
+                                        {static_cast<double>(entry.n_calls)}};
+  }
+  return importance;
+}
+
+bool is_gguf(const formats::MappedFile& file) {
+  const auto bytes = file.bytes();
+  return bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0;
+}
+
 bool has_rows(double count) noexcept { return count > 0; }
 
 Status append_figures(formats::GgufWriter& writer, const std::vector<double>& figures) {
@@ -108,6 +130,14 @@ bool TensorImportance::is_known() const noexcept {
 }
 
 Result<Importance> read_importance(const std::string& path) {
+  if (path.ends_with(".dat") || path.ends_with(".imatrix")) {
+    const auto old = formats::MappedFile::open(path);
+    if (!old) return old.status();
+    if (!is_gguf(*old)) {
+      const Result<Importance> importance = read_old_file(*old);
+      return importance ? importance : importance.status().with_file(path);
+    }
+  }
   const auto file = GgufFile::open(path);
   if (!file) return file.status();
   Result<Importance> importance = read_file(**file);

@@ -32,6 +32,8 @@ struct Importance {
   std::map<std::string, TensorImportance, std::less<>> tensors;  // by the model's names
 };
 
+// Also of the old kind, named *.dat or *.imatrix, where a stack of matrices counts as one of all
+// their columns.
 // Errors: those of the reader; `magic` for another kind of file; `missing`, `shape`, `tensor_type`,
 // `numeric` (a figure that is negative or not finite), naming the tensor.
 Result<Importance> read_importance(const std::string& path);
