@@ -16,6 +16,8 @@ namespace {
 // 65 with 256 KiB, 57 to 79 with 1 MiB; why was not profiled.
 constexpr size_t kMinStreamedBytes = 64 << 10;
 constexpr size_t kMaxStreamedBytes = 1 << 20;
+// Results of one call beyond this are gone from a core's L2 when they are read.
+constexpr size_t kCachedResultBytes = 4 << 20;
 // Parts a thread should find at least, so that the last ones end together.
 constexpr int64_t kPartsPerThread = 8;
 
@@ -125,18 +127,29 @@ void grouped_matmul(Team& team, const MatmulContext& context,
                     std::span<const MatmulJob> jobs) noexcept {
   const Cutter cutter(context, jobs, team.n_threads());
   int64_t n_parts = 0;
-  for (const MatmulJob& job : jobs) n_parts += cutter.cut(job).n_parts;
-  Cursor cursor(cutter, jobs);
+  size_t n_results = 0;
+  for (const MatmulJob& job : jobs) {
+    n_parts += cutter.cut(job).n_parts;
+    n_results += static_cast<size_t>(job.weights.n_rows) * static_cast<size_t>(job.x.n_tokens);
+  }
+  MemoryHints hints;
+  hints.skips_caches = n_results * sizeof(float) > kCachedResultBytes;
+  Cursor cursor(cutter, jobs), ahead(cutter, jobs);
   std::byte* const scratch = context.scratch[static_cast<size_t>(team.thread())];
   ExactMultiplier exact(*context.kernels, scratch);
-  team.for_each(n_parts, [&](int64_t i) {
+  team.for_each_ahead(n_parts, [&](int64_t i, int64_t next) {
     const auto [job, part] = cursor.find(i);
     if (context.arithmetic == Arithmetic::exact) {
       exact.multiply(job, part);
     } else if (activation_for(job.weights.format, context.arithmetic) == ActivationFormat::f32) {
       multiply_float(*context.kernels, job, part, scratch);
     } else {
-      multiply_integer(*context.kernels, job, part, scratch);
+      hints.next = {};
+      if (next < n_parts) {
+        const auto [next_job, next_part] = ahead.find(next);
+        hints.next = packed_rows(next_job, next_part);
+      }
+      multiply_integer(*context.kernels, job, part, hints, scratch);
     }
   });
 }

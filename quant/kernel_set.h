@@ -42,6 +42,12 @@ struct OutputRows {
   size_t stride = 0;  // in floats
 };
 
+// What happens to memory around a gemm; no result depends on it.
+struct MemoryHints {
+  WeightRows next;            // of as many columns: asked for meanwhile. No rows: not known
+  bool skips_caches = false;  // results go past the caches, which would not hold them until read
+};
+
 inline constexpr int kPanelRows = 16;  // weight rows of a packed panel
 
 // One weight format's integer kernels. Activations have the format's own ActivationFormat.
@@ -54,7 +60,7 @@ struct MatmulKernels {
   // out[t][r] for packed panels, one behind the other, of weights.n_rows rows: all but the last one
   // full; for many tokens (prefill). Cheapest with an even number of panels. The same bits as gemv.
   void (*gemm)(const void* panels, const WeightRows& weights, const ActivationRows& x,
-               const OutputRows& out) noexcept;
+               const OutputRows& out, const MemoryHints& hints) noexcept;
   size_t (*panel_bytes)(int32_t n_cols) noexcept;  // a multiple of 64
 };
 

@@ -29,8 +29,13 @@ OutputRows output_at(const OutputRows& out, int32_t token, int32_t row) noexcept
 
 }  // namespace
 
+WeightRows packed_rows(const MatmulJob& job, const MatmulPart& part) noexcept {
+  if (part.end_token - part.first_token < kGemmTokens) return {};
+  return weight_rows(job.weights, part.first_row, part.end_row);
+}
+
 void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const MatmulPart& part,
-                      std::byte* scratch) noexcept {
+                      const MemoryHints& hints, std::byte* scratch) noexcept {
   const Matrix& matrix = job.weights;
   const MatmulKernels& matmul = *kernels.matmul[static_cast<int>(matrix.format)];
   const int32_t n_tokens = part.end_token - part.first_token;
@@ -51,10 +56,12 @@ void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const Matm
   const size_t token_bytes =
       activation_row_bytes(activation_for(matrix.format, Arithmetic::integer), matrix.n_cols);
   const auto step = static_cast<int32_t>(std::max<size_t>(64, kTokenBlockBytes / token_bytes));
+  MemoryHints now = hints;
   for (int32_t t = part.first_token; t < part.end_token; t += step) {
     matmul.gemm(scratch, weight_rows(matrix, part.first_row, part.end_row),
                 {job.x.rows + t, std::min(step, part.end_token - t)},
-                output_at(job.out, t, part.first_row));
+                output_at(job.out, t, part.first_row), now);
+    now.next = {};
   }
 }
 

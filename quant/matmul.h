@@ -19,11 +19,15 @@ struct MatmulPart {
 // and 150 where it is 17; with 16 sequences 168, 184 and 182. With AVX2 4 and 9: 97 and
 // 115 (8 sequences), 125 and 135 (16).
 inline constexpr int32_t kGemmTokens = 9;
-inline constexpr int32_t kMaxPanels = 4;  // of a part that is packed
+inline constexpr int32_t kMaxPanels = 8;  // of a part that is packed
 
-// Integer arithmetic. REQUIRES: from kGemmTokens on, at most kMaxPanels panels of rows.
+// The weights that a part packs, or no rows if it does not.
+WeightRows packed_rows(const MatmulJob& job, const MatmulPart& part) noexcept;
+
+// Integer arithmetic; hints.next is what this thread packs then. REQUIRES: from kGemmTokens on, at
+// most kMaxPanels panels of rows.
 void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const MatmulPart& part,
-                      std::byte* scratch) noexcept;
+                      const MemoryHints& hints, std::byte* scratch) noexcept;
 size_t integer_scratch_bytes(const KernelSet& kernels, Format format, int32_t n_cols) noexcept;
 
 // Float weights among integer ones: dequantised a panel at a time, then gemm_f32 of the kernels.

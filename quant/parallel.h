@@ -33,6 +33,20 @@ class Team {
     for (int64_t i; (i = next_item()) < n;) f(i);
     barrier();
   }
+  // As for_each, for many items of about the same cost: f(i, next) hears too which item this thread
+  // takes then, or n where that is not known yet.
+  template <class F>
+  void for_each_ahead(int64_t n, F&& f) noexcept {
+    begin_items();
+    // The last ones are not claimed ahead, so that the threads end together.
+    const int64_t n_ahead = n - int64_t{4} * n_threads_;
+    for (int64_t i = next_item(); i < n;) {
+      const int64_t next = i < n_ahead ? next_item() : n;
+      f(i, next);
+      i = i < n_ahead ? next : next_item();
+    }
+    barrier();
+  }
   // Calls f() on one thread; the others wait for it.
   template <class F>
   void once(F&& f) noexcept {

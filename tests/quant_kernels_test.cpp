@@ -91,10 +91,9 @@ Output run_gemv(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t 
   return out;
 }
 
-Output run_gemm(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t n_tokens,
-                size_t stride) {
+void run_gemm(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t n_tokens,
+              const OutputRows& out, const MemoryHints& hints) {
   const MatmulKernels& kernels = *set.matmul[static_cast<int>(p.traits.format)];
-  Output out(static_cast<size_t>(n_tokens) * stride, kUntouched);
   const auto n_panels = static_cast<size_t>((n_rows + kPanelRows - 1) / kPanelRows);
   const size_t panel_lines = kernels.panel_bytes(p.n_cols) / sizeof(Line);
   std::vector<Line> panels(n_panels * panel_lines);
@@ -103,8 +102,13 @@ Output run_gemm(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t 
     kernels.pack(p.weight_rows(first, std::min(kPanelRows, n_rows - first)),
                  panels.data() + i * panel_lines);
   }
-  kernels.gemm(panels.data(), p.weight_rows(0, n_rows), {p.rows.data(), n_tokens},
-               {out.data(), stride});
+  kernels.gemm(panels.data(), p.weight_rows(0, n_rows), {p.rows.data(), n_tokens}, out, hints);
+}
+
+Output run_gemm(const KernelSet& set, const Problem& p, int32_t n_rows, int32_t n_tokens,
+                size_t stride) {
+  Output out(static_cast<size_t>(n_tokens) * stride, kUntouched);
+  run_gemm(set, p, n_rows, n_tokens, {out.data(), stride}, {});
   return out;
 }
 
@@ -224,6 +228,24 @@ TEST_CASE("kernels: the same bits from rows and from panels, on every instructio
   }
 }
 
+TEST_CASE("kernels: results past the caches and reads ahead change no bit") {
+  constexpr int32_t kStride = 272;  // a multiple of 16, as such results ask for
+  for (const FormatTraits& traits : integer_formats()) {
+    CAPTURE(traits.name);
+    const Problem p = make_problem(traits, 3, 9);
+    for (const KernelSet* set : supported_sets()) {
+      CAPTURE(set->name);
+      const Output expected = run_gemm(*set, p, kMostRows, kMostTokens, kStride);
+      std::vector<Line> lines(expected.size() * sizeof(float) / sizeof(Line));
+      std::fill_n(reinterpret_cast<float*>(lines.data()), expected.size(), kUntouched);
+      const MemoryHints hints{p.weight_rows(kMostRows - 17, 17), true};
+      run_gemm(*set, p, kMostRows, kMostTokens, {reinterpret_cast<float*>(lines.data()), kStride},
+               hints);
+      CHECK(std::memcmp(lines.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+    }
+  }
+}
+
 TEST_CASE("kernels: no tokens, nothing written") {
   for (const KernelSet* set : supported_sets()) {
     const Problem p = make_problem(*find_format(static_cast<int32_t>(Format::q4_k)), 1, 3);
@@ -318,7 +340,7 @@ TEST_CASE("kernels: not a byte is read past the end of the weights") {
       const WeightRows last{end - p.row_size(), p.row_size(), 1, p.n_cols};
       std::vector<Line> panel(kernels.panel_bytes(p.n_cols) / sizeof(Line) + 1);
       kernels.pack(last, panel.data());
-      kernels.gemm(panel.data(), last, {p.rows.data(), 1}, {out.data(), 17});
+      kernels.gemm(panel.data(), last, {p.rows.data(), 1}, {out.data(), 17}, {.next = all});
       CHECK(is_same(out[0], expected[16]));
     }
     munmap(map, mapped + page);

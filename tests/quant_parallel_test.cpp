@@ -58,6 +58,28 @@ TEST_CASE("team: a barrier shows every thread what all others wrote before it") 
   CHECK(n_wrong == 0);
 }
 
+TEST_CASE("team: for_each_ahead gives each item once, and says which one a thread takes next") {
+  for (const int n_threads : {1, 2, 3}) {
+    for (const int64_t n : {0, 1, 5, 13, 1000}) {
+      std::vector<std::atomic<int>> done(static_cast<size_t>(n));
+      std::atomic<int64_t> n_announced = 0, n_wrong = 0;
+      Parallel parallel(n_threads);
+      parallel.run([&](Team& team) {
+        int64_t announced = n;
+        team.for_each_ahead(n, [&](int64_t i, int64_t next) {
+          ++done[static_cast<size_t>(i)];
+          if (announced < n && announced != i) ++n_wrong;
+          if (next < n) ++n_announced;
+          announced = next;
+        });
+      });
+      for (const auto& times : done) CHECK(times == 1);
+      CHECK(n_wrong == 0);
+      if (n == 1000) CHECK(n_announced > 900);
+    }
+  }
+}
+
 TEST_CASE("team: a thread that arrives late wakes those that fell asleep") {
   Parallel parallel(2);
   int late = 0;

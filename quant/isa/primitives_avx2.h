@@ -159,6 +159,10 @@ struct Floats {
     low.store_unaligned(p);
     high.store_unaligned(p + 8);
   }
+  [[gnu::always_inline]] void stream(float* p) const {
+    _mm256_stream_ps(p, low);
+    _mm256_stream_ps(p + 8, high);
+  }
   [[gnu::always_inline]] void store_partial(float* p, int64_t n) const {
     _mm256_maskstore_ps(p, first_lanes(n), low);
     _mm256_maskstore_ps(p + 8, first_lanes(n - 8), high);
@@ -273,6 +277,10 @@ struct Avx2 {
   }
   [[gnu::always_inline]] static void prefetch(const void* p) {
     _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+  }
+  [[gnu::always_inline]] static void fence_streams() { _mm_sfence(); }
+  [[gnu::always_inline]] static void prefetch_far(const void* p) {
+    _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
   }
 };
 

@@ -112,6 +112,7 @@ struct Floats {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
   }
   [[gnu::always_inline]] void store(float* p) const { lanes.store_unaligned(p); }
+  [[gnu::always_inline]] void stream(float* p) const { _mm512_stream_ps(p, lanes); }
   [[gnu::always_inline]] void store_partial(float* p, int64_t n) const {
     _mm512_mask_storeu_ps(p, first_lanes(n), lanes);
   }
@@ -217,6 +218,10 @@ struct Avx512Vnni {
   }
   [[gnu::always_inline]] static void prefetch(const void* p) {
     _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+  }
+  [[gnu::always_inline]] static void fence_streams() { _mm_sfence(); }
+  [[gnu::always_inline]] static void prefetch_far(const void* p) {
+    _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
   }
 };
 

@@ -188,6 +188,9 @@ struct Floats {
   void store(float* p) const {
     for (int i = 0; i < 16; ++i) p[i] = lane[i];
   }
+  // Past the caches where the machine can; p is 64-byte aligned. Others see it after
+  // fence_streams().
+  void stream(float* p) const { store(p); }
   void store_partial(float* p, int64_t n) const {
     for (int64_t i = 0; i < n; ++i) p[i] = lane[i];
   }
@@ -289,6 +292,9 @@ struct Scalar {
   static float widen_f16(uint16_t half) { return scalar::widen_f16(half); }
   static float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   static void prefetch(const void*) {}
+  // Into L2.
+  static void prefetch_far(const void*) {}
+  static void fence_streams() {}
 };
 
 }  // namespace

@@ -144,7 +144,7 @@ void bench_gemm(benchmark::State& state, const KernelSet& set, const FormatTrait
     for (int32_t r = 0; r < kPanelMatrixRows; r += kPartRows) {
       if (is_packing_timed) pack(r);
       kernels.gemm(panels.data(), rows_from(r, kPartRows), {m.tokens.data(), n_tokens},
-                   {out.data() + r, kPanelMatrixRows});
+                   {out.data() + r, kPanelMatrixRows}, {});
     }
     benchmark::ClobberMemory();
   }
