@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <utility>
@@ -231,19 +231,36 @@ bool can_have_journal(const std::string& path) {
   return path != "-" && (stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode));
 }
 
+// Beside the output itself, under whatever link it is named: who writes there holds the journal.
+std::string journal_path(const std::string& output) {
+  std::error_code none;
+  const bool is_link = std::filesystem::is_symlink(output, none);
+  const std::filesystem::path target = std::filesystem::weakly_canonical(output, none);
+  return (is_link && !target.empty() ? target.string() : output) + ".journal";
+}
+
+// The one name of a place, whether something is there or not.
+std::string place_of(const std::string& path) {
+  std::error_code failed;
+  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
+  return failed ? path : place.string();
+}
+
 // All that can be known before any work.
-Status check_places(const JobOptions& options) {
+Status check_places(const JobOptions& options, const std::string& journal) {
   std::vector<std::string> in_use = options.in_use;
   in_use.push_back(options.input);
-  const std::string* const places[] = {&options.output, &options.errors, &options.report};
-  for (const std::string* const place : places) {
-    if (place->empty()) continue;
-    if (Status s = Output::check(*place, in_use); !s.ok()) return s;
-    const bool is_twice =
-        std::any_of(std::begin(places), std::end(places),
-                    [&](const std::string* other) { return other < place && *other == *place; });
-    const bool is_journal = place != &options.output && *place == options.output + ".journal";
-    if ((is_twice && *place != "/dev/null") || is_journal) {
+  std::set<std::string> taken;
+  if (can_have_journal(options.output)) {
+    taken.insert(place_of(journal));
+    // None but this is told of the journal here: it has errors of its own.
+    const Status s = Output::check(journal, in_use);
+    if (s.cause() == Cause::invalid_argument) return s;
+  }
+  for (const std::string* const place : {&options.output, &options.errors, &options.report}) {
+    if (place->empty() && place != &options.output) continue;
+    if (Status s = Output::check_alone(*place, in_use); !s.ok()) return s;
+    if (*place != "/dev/null" && !taken.insert(place_of(*place)).second) {
       return Status(Cause::invalid_argument, "is named for two things").with_file(*place);
     }
     in_use.push_back(*place);
@@ -256,9 +273,9 @@ Status check_places(const JobOptions& options) {
 Result<std::unique_ptr<JobRecords>> JobRecords::open(const JobOptions& options,
                                                      const DataValue& identity) {
   using Opened = Result<std::unique_ptr<JobRecords>>;
-  if (Status s = check_places(options); !s.ok()) return s;
-  const std::string journal_path = options.output + ".journal";
-  if (options.retries_errors && is_there(options.output) && !is_there(journal_path)) {
+  const std::string path = journal_path(options.output);
+  if (Status s = check_places(options, path); !s.ok()) return s;
+  if (options.retries_errors && is_there(options.output) && !is_there(path)) {
     return Status(Cause::invalid_argument,
                   "no journal tells which of its lines have failed; without --retry-errors all "
                   "lines are done again")
@@ -269,7 +286,7 @@ Result<std::unique_ptr<JobRecords>> JobRecords::open(const JobOptions& options,
     if (!files) return files.status();
     return Opened(std::make_unique<StreamedRecords>(std::move(*files), options));
   }
-  Result<Journal> journal = Journal::open(journal_path, identity, options.is_restart);
+  Result<Journal> journal = Journal::open(path, identity, options.is_restart);
   if (!journal) return journal.status();
   return Opened(std::make_unique<JournaledRecords>(std::move(*journal), options));
 }

@@ -1,4 +1,6 @@
 // The program: understands the command line and runs one subcommand.
+#include <fcntl.h>
+
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -12,6 +14,15 @@
 
 namespace larder::apps {
 namespace {
+
+// Where a standard stream is closed, no file opened later may take its number. What is opened in
+// its place fails as a closed one does.
+void hold_standard_streams() {
+  for (const int descriptor : {0, 1, 2}) {
+    if (fcntl(descriptor, F_GETFD) < 0)
+      (void)!open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
+  }
+}
 
 int understand_and_run(int argc, char** argv) {
   CLI::App program("Runs quantized mixture-of-experts language models on ordinary CPUs.", "larder");
@@ -45,6 +56,7 @@ int understand_and_run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace larder::apps;
+  hold_standard_streams();
   install_signal_handlers();
   try {
     return understand_and_run(argc, argv);

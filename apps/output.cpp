@@ -14,6 +14,8 @@ namespace larder::apps {
 
 namespace {
 
+constexpr std::string_view kPartialEnd = ".partial";  // of the file that takes its place
+
 bool is_same_regular_file(const std::string& a, const std::string& b) {
   struct stat of_a {
   }, of_b{};
@@ -38,6 +40,9 @@ Result<Output> Output::open_alone(const std::string& path, std::span<const std::
 
 Status Output::check(const std::string& path, std::span<const std::string> in_use) {
   if (path == "-") return {};
+  if (path.empty()) {
+    return Status(Cause::invalid_argument, "a result needs the name of a file, or - for stdout");
+  }
   for (const std::string& used : in_use) {
     if (is_same_regular_file(path, used)) {
       return Status(Cause::invalid_argument, "cannot be written: this run uses the file already")
@@ -53,10 +58,17 @@ Status Output::check(const std::string& path, std::span<const std::string> in_us
       .with_file(path);
 }
 
+Status Output::check_alone(const std::string& path, std::span<const std::string> in_use) {
+  if (Status s = check(path, in_use); !s.ok()) return s;
+  const Status partial = check(path + std::string(kPartialEnd), in_use);
+  return partial.cause() == Cause::invalid_argument ? partial : Status();
+}
+
 Result<Output> Output::open_for(const std::string& path, std::span<const std::string> in_use,
                                 Owner owner) {
   if (path == "-") return standard();
-  if (Status s = check(path, in_use); s.cause() == Cause::invalid_argument) return s;
+  const Status refused = owner == Owner::alone ? check_alone(path, in_use) : check(path, in_use);
+  if (refused.cause() == Cause::invalid_argument) return refused;
   struct stat info {};
   const bool is_there = stat(path.c_str(), &info) == 0;
   if (!is_there || S_ISREG(info.st_mode)) {
@@ -77,7 +89,8 @@ Result<Output> Output::open_beside(const std::string& path, Owner owner) {
     target = resolved;
     std::free(resolved);
   }
-  std::string partial = target + (owner == Owner::alone ? ".partial" : ".partial-XXXXXX");
+  std::string partial =
+      target + std::string(kPartialEnd) + (owner == Owner::alone ? "" : "-XXXXXX");
   const bool was_writable = access(target.c_str(), W_OK) == 0 || errno == ENOENT;
   int descriptor = -1;
   if (was_writable && owner == Owner::alone) {

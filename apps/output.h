@@ -17,12 +17,13 @@ class Output {
   // the run uses already, under whatever name, is refused.
   static Result<Output> open(const std::string& path, std::span<const std::string> in_use = {});
   static Output standard();
-  // As open(), for a run that alone may write there: a file begun by an earlier one that was killed
-  // is begun again, and does not stay.
+  // As open(), for a run that alone may write there: a file begun by an earlier one that was
+  // killed, PATH.partial, is begun again, and does not stay.
   static Result<Output> open_alone(const std::string& path,
                                    std::span<const std::string> in_use = {});
-  // What open() would fail with, as far as that is known before; makes nothing.
+  // What open() or open_alone() would fail with, as far as that is known before; makes nothing.
   static Status check(const std::string& path, std::span<const std::string> in_use = {});
+  static Status check_alone(const std::string& path, std::span<const std::string> in_use = {});
 
   Output(Output&& other) noexcept;
   Output& operator=(Output&&) = delete;

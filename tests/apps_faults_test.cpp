@@ -41,6 +41,13 @@ TEST_CASE("program: a result never overwrites the model that it is computed from
   CHECK(content(model) == content(kStoryteller));
 }
 
+TEST_CASE("program: no file takes the place of a standard stream that is closed") {
+  const std::string score = "exec " LARDER_PROGRAM " score -q -i - -o - ";
+  check_error(run({"/bin/sh", "-c", score + "<&-"}), 1, "cannot be read: Bad file descriptor");
+  const Finished mute = run({"/bin/sh", "-c", "echo '{\"text\":\"a\"}' | (" + score + ">&-)"});
+  check_error(mute, 1, "cannot be written: Bad file descriptor");
+}
+
 TEST_CASE("program: a file that may not grow further is an error of writing") {
   const TemporaryFolder folder;
   const std::string out = folder.path() + "/out.npy";

@@ -102,6 +102,26 @@ TEST_CASE("job: a second process on one job refuses, and the first is not distur
   CHECK(content(job.output) == expected_output(lines));
 }
 
+TEST_CASE("job: a second process on one output under another name refuses, too") {
+  const std::string lines = input_lines(300);
+  const Job job(lines);
+  std::ofstream(job.output) << "of an older job\n";
+  const std::string link = job.folder.path() + "/link";
+  fs::create_symlink("out.jsonl", link);
+  const pid_t first = fork();
+  if (first == 0) {
+    _exit(run_for(job.command({"--step-us", "5000"}), 0, 0) == 5 ? 0 : 1);
+  }
+  for (int i = 0; i < 200 && !fs::exists(job.journal); ++i) usleep(5000);
+  check_error(run({LARDER_LINE_JOB_PROGRAM, "-i", job.input, "-o", link}), 1,
+              "another process works on this job");
+  int status = 0;
+  waitpid(first, &status, 0);
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(fs::is_symlink(link));
+  CHECK(content(link) == expected_output(lines));
+}
+
 // A job of which about the first half is done.
 void do_half(const Job& job) {
   REQUIRE(run_for(job.command({"--step-us", "2000"}), SIGKILL, 150'000) == -SIGKILL);

@@ -58,6 +58,35 @@ TEST_CASE("job: places that cannot be written are told before any work") {
   CHECK(content(job.input) == input_lines(5));
 }
 
+TEST_CASE("job: what a run reads or keeps is not written over, whatever it is called") {
+  const std::string lines = input_lines(20);
+  const Job job(lines);
+  const std::string folder = job.folder.path();
+  for (const char* const flag : {"--errors", "--report"}) {
+    // Neither is there yet: only their names tell that they are one.
+    const std::string other = folder + "/./out.jsonl.html";
+    check_error(run({LARDER_LINE_JOB_PROGRAM, "-i", job.input, "-o", folder + "/out.jsonl.html",
+                     flag, other}),
+                2, "is named for two things");
+  }
+  check_error(job.run({"--errors", folder + "/./out.jsonl.journal"}), 2, "is named for two things");
+  for (const char* const end : {".journal", ".partial"}) {
+    // With nothing in it, it could be taken for a journal that was just begun.
+    for (const std::string& text : {lines, std::string()}) {
+      const Job beside("");
+      const std::string input = beside.output + end;
+      std::ofstream(input) << text;
+      const Finished refused =
+          run({LARDER_LINE_JOB_PROGRAM, "-i", input, "-o", beside.output, "-q"});
+      CHECK(refused.code == 2);
+      CHECK(has(refused.err, "this run uses the file already"));
+      CHECK(content(input) == text);
+    }
+  }
+  check_error(run({LARDER_LINE_JOB_PROGRAM, "-i", job.input, "-o", ""}), 2, "the name of a file");
+  CHECK_FALSE(job.has_leftovers());
+}
+
 TEST_CASE("job: a bad line is a record with its number, and the others are done") {
   const std::string long_line =
       R"({"id":"long","text":")" + std::string(size_t{9} << 20, 'a') + "\"}";
