@@ -34,7 +34,7 @@ int understand_and_run(int argc, char** argv) {
   Run run;
   for (const auto add : {add_chat, add_generate, add_tokenize, add_render, add_logits, add_inspect,
                          add_experts, add_score, add_perplexity, add_imatrix, add_compare,
-                         add_sensitivity, add_quantize, add_batch, add_bench}) {
+                         add_sensitivity, add_quantize, add_convert, add_batch, add_bench}) {
     add(program, run);
   }
   try {

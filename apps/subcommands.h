@@ -20,6 +20,7 @@ void add_imatrix(CLI::App& program, Run& run);
 void add_compare(CLI::App& program, Run& run);
 void add_sensitivity(CLI::App& program, Run& run);
 void add_quantize(CLI::App& program, Run& run);
+void add_convert(CLI::App& program, Run& run);
 void add_score(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
 

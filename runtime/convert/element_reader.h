@@ -1,0 +1,38 @@
+// Elements of a checkpoint's tensors as what kernels read: float formats stay as they are, FP8 with
+// its blocks' scales becomes float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "formats/safetensors/safetensors_set.h"
+#include "formats/status.h"
+#include "quant/format.h"
+
+namespace larder::runtime {
+
+class ElementReader {
+ public:
+  explicit ElementReader(const formats::SafetensorsSet& set) : set_(set) {}
+
+  // What read() gives of a tensor. REQUIRES: a float type
+  static quant::Format format_of(const formats::SafetensorsTensor& tensor) noexcept;
+  // Elements [first, first + n). Errors: those of the set, and `missing` and `shape` of scales.
+  Status read(const formats::SafetensorsTensor& tensor, uint64_t first, uint64_t n,
+              std::vector<std::byte>& out);
+
+ private:
+  Status read_scales(const formats::SafetensorsTensor& tensor);
+
+  const formats::SafetensorsSet& set_;
+  const formats::SafetensorsTensor* scaled_ = nullptr;  // whose scales are at hand
+  std::vector<float> scales_;
+  std::vector<std::byte> bytes_;
+};
+
+// The value of one byte. Source: OCP 8-bit floating point (OFP8) 1.0.
+float widen_f8_e4m3(uint8_t byte) noexcept;
+float widen_f8_e5m2(uint8_t byte) noexcept;
+
+}  // namespace larder::runtime
