@@ -75,15 +75,19 @@ Status check_output(const QuantizeOptions& options, const GgufFile& in) {
   return Output::check(options.out, in_use);
 }
 
-// None where a mix says the types.
+// None where a mix says the types. `importance` may be null.
 Result<std::optional<runtime::BudgetPlan>> plan_types(const GgufFile& file,
+                                                      const runtime::Importance* importance,
                                                       const QuantizeOptions& options) {
   if (options.budget_bytes == 0) return std::optional<runtime::BudgetPlan>();
   const Result<std::string> json = read_file(options.sensitivities_path);
   if (!json) return json.status();
   const auto sensitivities = runtime::parse_sensitivities(*json);
   if (!sensitivities) return sensitivities.status().with_file(options.sensitivities_path);
-  auto budget = runtime::plan_budget(file, *sensitivities, options.budget_bytes);
+  uint64_t name_bytes = options.importance_path.size();
+  if (importance != nullptr && !importance->datasets.empty())
+    name_bytes += importance->datasets.front().size();
+  auto budget = runtime::plan_budget(file, *sensitivities, options.budget_bytes, name_bytes);
   if (!budget) return budget.status();
   return std::optional(std::move(*budget));
 }
@@ -183,7 +187,7 @@ int run_quantize(const QuantizeOptions& options) {
     if (!read) return fail_model(read.status());
     importance = std::move(*read);
   }
-  const auto budget = plan_types(**file, options);
+  const auto budget = plan_types(**file, importance ? &*importance : nullptr, options);
   if (!budget) return fail(budget.status());
   const runtime::BudgetPlan* const chosen = *budget ? &**budget : nullptr;
   const auto planned = plan(**file, chosen, options);

@@ -12,21 +12,22 @@ namespace {
 using formats::GgufFile;
 using formats::GgufTensor;
 
-// For metadata that quantising adds: two paths of PATH_MAX bytes, and a few figures.
-constexpr uint64_t kAddedMetadataBytes = 9216;
+// For metadata that quantising adds, but names: eight keys and figures of 56 bytes at most.
+constexpr uint64_t kAddedMetadataBytes = 512;
 
 uint64_t padded(uint64_t bytes, uint64_t alignment) noexcept {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
 // All that does not depend on the types chosen.
-uint64_t fixed_bytes(const GgufFile& file) {
+uint64_t fixed_bytes(const GgufFile& file, uint64_t name_bytes) {
   uint64_t tensors = 0, kept = 0;
   for (const GgufTensor& tensor : file.tensors()) {
     tensors += tensor.size_bytes;
     if (!may_be_quantized(tensor)) kept += padded(tensor.size_bytes, file.alignment_bytes());
   }
-  return file.size_bytes() - tensors + kept + kAddedMetadataBytes;
+  return file.size_bytes() - tensors + kept + file.alignment_bytes() + kAddedMetadataBytes +
+         name_bytes;
 }
 
 const TensorSensitivity* find(const Sensitivities& sensitivities, std::string_view name) {
@@ -54,8 +55,8 @@ Status over_budget(uint64_t least, uint64_t budget) {
 }  // namespace
 
 Result<BudgetPlan> plan_budget(const GgufFile& file, const Sensitivities& sensitivities,
-                               uint64_t budget_bytes) {
-  const uint64_t fixed = fixed_bytes(file);
+                               uint64_t budget_bytes, uint64_t name_bytes) {
+  const uint64_t fixed = fixed_bytes(file, name_bytes);
   std::vector<std::vector<BudgetOption>> items;
   std::vector<const TensorSensitivity*> tensors;
   uint64_t least = fixed;

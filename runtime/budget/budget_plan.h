@@ -20,10 +20,11 @@ struct BudgetPlan {
   bool is_optimal = false;
 };
 
-// Errors: `budget` where the smallest types are too large, with the least size; `missing` for a
-// tensor of which the sensitivities tell nothing.
+// name_bytes: of the names that quantising will add to the metadata, the importance file's and its
+// text's. Errors: `budget` where the smallest types are too large, with the least size; `missing`
+// for a tensor of which the sensitivities tell nothing.
 Result<BudgetPlan> plan_budget(const formats::GgufFile& file, const Sensitivities& sensitivities,
-                               uint64_t budget_bytes);
+                               uint64_t budget_bytes, uint64_t name_bytes);
 
 // What the sensitivities predict for a file as it is, in nats; -1 where they do not tell of one of
 // its types.
