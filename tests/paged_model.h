@@ -64,11 +64,14 @@ inline uint64_t all_of(const runtime::Model& model) {
   return runtime::ExpertLayout(model.config(), model.weights()).all_bytes();
 }
 
+// So many that they are larger than the least slab, which is a huge page.
+inline constexpr uint32_t kManyExperts = 64;
+
 // A tiny model's file, opened; enough experts that few of them fit.
 struct TinyFile {
-  TinyFile() {
+  explicit TinyFile(uint32_t n_experts = 16) {
     TinyShape shape;
-    shape.n_experts = 16;
+    shape.n_experts = n_experts;
     shape.n_active = 2;
     shape.d_model = 64;
     shape.d_ff = 64;

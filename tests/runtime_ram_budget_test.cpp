@@ -9,8 +9,7 @@
 #include "runtime/experts/available_memory.h"
 #include "runtime/experts/ram_budget.h"
 #include "runtime/session/session.h"
-#include "tests/temporary_directory.h"
-#include "tests/tiny_model.h"
+#include "tests/paged_model.h"
 
 using namespace larder;
 using namespace larder::runtime;
@@ -31,22 +30,6 @@ RamNeeds some_needs() {
   needs.table_bytes = [](uint64_t slab_bytes) { return kMib + slab_bytes / 1000; };
   return needs;
 }
-
-// A file whose experts are larger than the least slab.
-struct TinyFile {
-  TinyFile() {
-    TinyShape shape;
-    shape.n_experts = 64;
-    shape.d_model = shape.d_ff = 64;
-    path = folder.write("model.gguf", tiny_model(shape).build());
-    auto opened = Model::open(path);
-    REQUIRE_MESSAGE(opened.ok(), opened.status().to_string());
-    model = *opened;
-  }
-  TemporaryDirectory folder;
-  std::string path;
-  std::shared_ptr<const Model> model;
-};
 
 SessionOptions small_session(uint64_t ram_bytes) {
   SessionOptions options;
@@ -115,7 +98,7 @@ TEST_CASE("ram budget: a model without routed experts fits whole or not at all")
 }
 
 TEST_CASE("session: at the floor it answers with the mapped bits, a byte below it refuses") {
-  const TinyFile file;
+  const TinyFile file(kManyExperts);
   auto mapped = Session::create(file.model, small_session(kUnlimitedRam));
   REQUIRE(mapped.ok());
   CHECK(!(*mapped)->expert_statistics());
@@ -137,7 +120,7 @@ TEST_CASE("session: at the floor it answers with the mapped bits, a byte below i
 }
 
 TEST_CASE("session: loading within a budget can be stopped") {
-  const TinyFile file;
+  const TinyFile file(kManyExperts);
   const uint64_t floor = Session::plan(*file.model, small_session(kUnlimitedRam))->floor_bytes;
   const auto stopped =
       Session::create(file.model, small_session(floor), [](uint64_t, uint64_t) { return false; });

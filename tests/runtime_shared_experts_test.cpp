@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,7 +15,6 @@
 using namespace larder;
 using namespace larder::runtime;
 using namespace larder::tests;
-using namespace std::chrono_literals;
 
 namespace {
 
@@ -37,21 +35,7 @@ std::vector<float> say(Session& session, int seed) {
   return all;
 }
 
-// Its experts are larger than the least slab.
-struct WideFile {
-  WideFile() {
-    TinyShape shape;
-    shape.n_experts = 64;
-    shape.d_model = shape.d_ff = 64;
-    const auto opened = Model::open(folder.write("model.gguf", tiny_model(shape).build()));
-    REQUIRE_MESSAGE(opened.ok(), opened.status().to_string());
-    model = *opened;
-  }
-  TemporaryDirectory folder;
-  std::shared_ptr<const Model> model;
-};
-
-std::unique_ptr<Session> paged_session(const WideFile& file) {
+std::unique_ptr<Session> paged_session(const TinyFile& file) {
   SessionOptions options;
   options.n_ctx = 64;
   options.batch_size = 16;
@@ -63,10 +47,14 @@ std::unique_ptr<Session> paged_session(const WideFile& file) {
   return std::move(*session);
 }
 
+void wait_for_waiting(PassTurns& turns, int n) {
+  while (turns.n_waiting() < n) std::this_thread::yield();
+}
+
 }  // namespace
 
 TEST_CASE("shared experts: a copy has the weights and the slab of the first, and what it read") {
-  const WideFile file;
+  const TinyFile file(kManyExperts);
   const auto first = paged_session(file);
   const std::vector<float> expected = say(*first, 0);
   auto copy = first->copy();
@@ -81,7 +69,7 @@ TEST_CASE("shared experts: a copy has the weights and the slab of the first, and
 }
 
 TEST_CASE("shared experts: sessions at the same time get what each gets alone") {
-  const WideFile file;
+  const TinyFile file(kManyExperts);
   constexpr int kSessions = 3, kRounds = 4;
   std::vector<std::unique_ptr<Session>> sessions;
   sessions.push_back(paged_session(file));
@@ -118,7 +106,7 @@ TEST_CASE("pass turns: one at a time, in the order they came") {
         const PassTurns::Turn own = turns.take();
         order.push_back(i);
       });
-      std::this_thread::sleep_for(30ms);  // it waits by now
+      wait_for_waiting(turns, i + 1);
     }
     CHECK(order.empty());
   }
@@ -134,8 +122,9 @@ TEST_CASE("pass turns: who is cancelled waits no longer, and is passed over") {
   {
     const PassTurns::Turn turn = turns.take();
     cancelled = std::thread([&] { CHECK(!static_cast<bool>(turns.take(&cancel))); });
-    std::this_thread::sleep_for(30ms);
+    wait_for_waiting(turns, 1);
     patient = std::thread([&] { is_served = static_cast<bool>(turns.take()); });
+    wait_for_waiting(turns, 2);
     cancel = true;
     cancelled.join();
     CHECK(!is_served);

@@ -26,6 +26,13 @@ PassTurns::Turn PassTurns::take(const std::atomic<bool>* cancel) noexcept {
   return Turn(this);
 }
 
+int PassTurns::n_waiting() noexcept {
+  const std::lock_guard lock(mutex_);
+  int n = 0;
+  for (const Waiter* waiter = first_; waiter; waiter = waiter->next) ++n;
+  return n;
+}
+
 void PassTurns::append(Waiter& waiter) noexcept {
   Waiter** at = &first_;
   while (*at) at = &(*at)->next;

@@ -25,6 +25,7 @@ class PassTurns {
   };
   // Waits as long as the passes of those before take, unless cancelled.
   Turn take(const std::atomic<bool>* cancel = nullptr) noexcept;
+  int n_waiting() noexcept;
 
  private:
   struct Waiter {

@@ -111,7 +111,7 @@ class Session {
   size_t bytes() const noexcept;  // cache and buffers
   const RamBudget& ram() const noexcept;
   // None where the file is mapped. Of all sessions that share the experts, and behind the pass of
-  // another that is running.
+  // another that is running. REQUIRES: not called by an observer of a pass.
   std::optional<ExpertStatistics> expert_statistics() const;
   const std::string& profile_note() const noexcept;  // why a kept profile is not used; or empty
   // Callable from any thread and from a signal handler: the running call, or else the next one,
