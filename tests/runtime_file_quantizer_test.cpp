@@ -169,6 +169,21 @@ TEST_CASE("file quantiser: shards of a limited size are one model, and can be qu
   CHECK(read_all(directory.path("a.gguf")) == read_all(directory.path("b.gguf")));
 }
 
+TEST_CASE("file quantiser: no shard takes the place of one that is read") {
+  const TemporaryDirectory directory;
+  const auto in = *GgufFile::open(directory.write("in.gguf", wide_model().build()));
+  FileQuantizerOptions options;
+  options.most_shard_bytes = in->size_bytes() / 2;
+  const auto split = quantized(*in, "f32", directory.path("m.gguf"), options);
+  REQUIRE(split.ok());
+  const std::string first = split->paths.front(), before = read_all(first);
+  const auto shards = *GgufFile::open(first);
+  const Status status = quantized(*shards, "f32", directory.path("m.gguf"), options).status();
+  CHECK(status.cause() == Cause::invalid_argument);
+  CHECK(read_all(first) == before);
+  CHECK(n_files(directory) == 1 + split->paths.size());
+}
+
 TEST_CASE("file quantiser: importance is obeyed, by expert, and told in the file") {
   const TemporaryDirectory directory;
   const auto in = *GgufFile::open(directory.write("in.gguf", wide_model().build()));

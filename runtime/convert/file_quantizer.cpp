@@ -1,12 +1,15 @@
 #include "runtime/convert/file_quantizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "formats/gguf/gguf_split_writer.h"
 #include "quant/parallel.h"
 #include "quant/quantize.h"
 #include "runtime/convert/column_importance.h"
+#include "runtime/session/session_options.h"
 
 namespace larder::runtime {
 namespace {
@@ -37,6 +40,7 @@ class FileQuantizer {
  private:
   static int64_t most_columns(const QuantizePlan& plan);
   void set_metadata();
+  Status check_paths() const;
   Status write_tensor(const TensorPlan& tensor);
   Status write_rows(const TensorPlan& tensor, uint64_t first, uint64_t n, const float* importance);
   Status check_or_quantize(const TensorPlan& tensor, uint64_t first, uint64_t n,
@@ -90,12 +94,27 @@ Result<QuantizedFile> FileQuantizer::run(const std::string& out) {
         std::span(tensor.source->dims).first(static_cast<size_t>(tensor.source->n_dims)));
   }
   if (Status s = writer_.begin(out); !s.ok()) return s;
+  if (Status s = check_paths(); !s.ok()) return s;
   for (const TensorPlan& tensor : plan_.tensors) {
     if (Status s = write_tensor(tensor); !s.ok()) return s;
   }
   if (Status s = writer_.finish(); !s.ok()) return s;
   done_.paths = writer_.paths();
   return std::move(done_);
+}
+
+// No shard takes the place of a file that is read, under whatever name.
+Status FileQuantizer::check_paths() const {
+  std::error_code is_absent;
+  for (const std::string& path : writer_.paths()) {
+    for (int i = 0; i < in_.n_shards(); ++i) {
+      const formats::MappedFile* const shard = in_.shard(i);
+      if (shard == nullptr || !std::filesystem::equivalent(path, shard->path(), is_absent))
+        continue;
+      return Status(Cause::invalid_argument, "cannot be written: it is read").with_file(path);
+    }
+  }
+  return {};
 }
 
 // Matrix after matrix of a stack where each has an importance of its own.
@@ -178,6 +197,7 @@ Status FileQuantizer::write_rows(const TensorPlan& tensor, uint64_t first, uint6
 Result<QuantizedFile> quantize_file(const GgufFile& in, const QuantizePlan& plan,
                                     const std::string& out,
                                     const FileQuantizerOptions& options) try {
+  if (Status s = check_threads(options.n_threads); !s.ok()) return s;
   return FileQuantizer(in, plan, options).run(out);
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory();

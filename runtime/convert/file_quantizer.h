@@ -45,7 +45,8 @@ struct QuantizedFile {
 // Metadata are kept, with general.file_type, general.quantization_version and quantize.imatrix.*
 // set. The file appears whole or not at all. Errors: those of reading and writing; `numeric` naming
 // a tensor and the weight in it that is not finite, or too large for float16; `shape` for an
-// importance of other columns; `cancelled`.
+// importance of other columns; `invalid_argument` where a file that is read would be written;
+// `out_of_memory`, also for threads; `cancelled`.
 Result<QuantizedFile> quantize_file(const formats::GgufFile& in, const QuantizePlan& plan,
                                     const std::string& out, const FileQuantizerOptions& options);
 
