@@ -23,6 +23,14 @@ std::string file_of(const std::string& header, size_t n_data_bytes) {
   return file_of(header, n_data_bytes, header.size());
 }
 
+// With one object of these members as its header.
+std::string file_with(const std::string& members, size_t n_data_bytes) {
+  std::string header = "{";
+  header += members;
+  header += "}";
+  return file_of(header, n_data_bytes);
+}
+
 std::string entry(const std::string& name, const std::string& type, const std::string& shape,
                   const std::string& offsets) {
   return "\"" + name + "\":{\"dtype\":\"" + type + "\",\"shape\":" + shape +
@@ -37,7 +45,7 @@ Cause cause_of(const std::string& file) {
 }
 
 Cause cause_of_header(const std::string& header, size_t n_data_bytes) {
-  return cause_of(file_of("{" + header + "}", n_data_bytes));
+  return cause_of(file_with(header, n_data_bytes));
 }
 
 }  // namespace
@@ -88,8 +96,8 @@ TEST_CASE("safetensors: a header that lies is refused") {
 }
 
 TEST_CASE("safetensors: shards and their index agree, or the error names what does not") {
-  const std::string one = file_of("{" + entry("a", "U8", "[1]", "[0,1]") + "}", 1);
-  const std::string two = file_of("{" + entry("b", "U8", "[1]", "[0,1]") + "}", 1);
+  const std::string one = file_with(entry("a", "U8", "[1]", "[0,1]"), 1);
+  const std::string two = file_with(entry("b", "U8", "[1]", "[0,1]"), 1);
   const auto open = [&](const std::string& map, bool has_second) {
     const TemporaryDirectory folder;
     folder.write("1.safetensors", one);

@@ -55,8 +55,8 @@ template <class Isa, class Block>
   using Levels = typename SmallBlock<Block>::Levels;
   WeightLanes<32> lanes;
   load_run<Isa, 32, 1>(lanes, run);
-  const Floats step =
-      stored_lanes<Isa>(lanes, fit_step<Isa, Levels>(lanes, SmallBlock<Block>::kRange));
+  constexpr TargetRange range = SmallBlock<Block>::kRange;
+  const Floats step = stored_lanes<Isa>(lanes, fit_step<Isa, Levels>(lanes, range));
   CodeLanes<32> codes;
   round_to_codes<Isa, Levels>(lanes, step, Floats::zero(), codes);
   float d[kLanes];
@@ -72,9 +72,10 @@ template <class Isa, class Block>
 [[gnu::noinline]] void quantize_affine(const BlockRun<Block>& run) noexcept {
   using Floats = typename Isa::Floats;
   constexpr int top = SmallBlock<Block>::kTop;
+  constexpr TargetRange range = SmallBlock<Block>::kRange;
   WeightLanes<32> lanes;
   load_run<Isa, 32, 1>(lanes, run);
-  const AffineFit<Isa> fit = fit_affine<Isa, top, Offsets::any>(lanes, SmallBlock<Block>::kRange);
+  const AffineFit<Isa> fit = fit_affine<Isa, top, Offsets::any>(lanes, range);
   const Floats step = stored_lanes<Isa>(lanes, fit.step);
   const Floats offset = stored_lanes<Isa>(lanes, fit.offset);
   CodeLanes<32> codes;

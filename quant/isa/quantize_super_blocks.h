@@ -147,7 +147,8 @@ template <class Isa, class Block, int n>
 [[gnu::always_inline]] inline ScaledLanes<Isa> fit_scaled(const WeightLanes<n>& lanes) {
   using Super = SuperBlock<Block>;
   using Floats = typename Isa::Floats;
-  const Floats step = fit_step<Isa, typename Super::Levels>(lanes, Super::kRange);
+  constexpr TargetRange range = Super::kRange;
+  const Floats step = fit_step<Isa, typename Super::Levels>(lanes, range);
   ScaledLanes<Isa> state;
   const Floats extreme = group_extremes<Isa, kLanesPerBlock<Block>>(step);
   state.d = stored_lanes<Isa>(lanes, extreme * Floats::broadcast(1.0f / Super::kLeast));

@@ -110,8 +110,8 @@ template <class Isa, class Block, int n>
   constexpr int group = kLanesPerBlock<Block>;
   const Floats share = Floats::broadcast(1.0f / Super::kMost);
   const Floats total = total_importance<Isa>(lanes);
-  const AffineFit<Isa> fit =
-      fit_affine<Isa, Super::kTop, Offsets::not_negative>(lanes, Super::kRange);
+  constexpr TargetRange range = Super::kRange;
+  const AffineFit<Isa> fit = fit_affine<Isa, Super::kTop, Offsets::not_negative>(lanes, range);
   AffineLanes<Isa> state;
   state.d = stored_lanes<Isa>(lanes, group_extremes<Isa, group>(fit.step) * share);
   state.dmin = stored_lanes<Isa>(lanes, group_extremes<Isa, group>(fit.offset) * share);
