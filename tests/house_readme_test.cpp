@@ -34,7 +34,15 @@ constexpr Untested kUntested[] = {
 };
 
 // Files of the reader's, and what stands for them: a command is tested, not a model.
-constexpr const char* kStandIns[] = {"Qwen3-30B-A3B-Q4_K_M.gguf"};
+struct StandIn {
+  const char* name;
+  const char* source;  // in this tree
+};
+constexpr StandIn kStandIns[] = {
+    {"Qwen3-30B-A3B-Q4_K_M.gguf", "apps/models/storyteller-q4.gguf"},
+    {"Qwen3-30B-A3B", "tests/data/checkpoints/mixtral"},
+    {"text.txt", "README.md"},
+};
 
 std::vector<std::string> shell_blocks() {
   std::vector<std::string> blocks;
@@ -103,9 +111,8 @@ TEST_CASE("house: every command of the README runs") {
   std::string name = (fs::temp_directory_path() / "larder-readme-XXXXXX").string();
   REQUIRE(mkdtemp(name.data()) != nullptr);
   const fs::path directory = name;
-  for (const char* file : kStandIns) {
-    fs::create_symlink(fs::path(LARDER_SOURCE_DIR) / "apps/models/storyteller-q4.gguf",
-                       directory / file);
+  for (const StandIn& file : kStandIns) {
+    fs::create_symlink(fs::path(LARDER_SOURCE_DIR) / file.source, directory / file.name);
   }
   const std::vector<std::string> blocks = shell_blocks();
   CHECK(blocks.size() >= 4);
