@@ -44,7 +44,7 @@ struct OutputRows {
 
 // What happens to memory around a gemm; no result depends on it.
 struct MemoryHints {
-  WeightRows next;            // of as many columns: asked for meanwhile. No rows: not known
+  WeightRows next;            // asked for meanwhile, of any shape. No rows: not known
   bool skips_caches = false;  // results go past the caches, which would not hold them until read
 };
 

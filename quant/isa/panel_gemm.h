@@ -14,7 +14,8 @@ class PanelGemm {
     const int32_t n_blocks = weights.n_cols / Tile::kBlock;
     const bool skips_caches = hints.skips_caches && out.stride % kPanelRows == 0 &&
                               reinterpret_cast<uintptr_t>(out.data) % 64 == 0;
-    Ahead ahead(hints.next, x.n_tokens);
+    Ahead ahead(hints.next, pieces(weights.n_rows, kPanels * kPanelRows) *
+                                pieces(n_blocks, kSlice) * pieces(x.n_tokens, Isa::kTileTokens));
     for (int32_t row = 0; row < weights.n_rows; row += kMostRows) {
       const int32_t rows_left = weights.n_rows - row;
       const PanelRows rows{
@@ -56,11 +57,8 @@ class PanelGemm {
   // then. Measured as above: 6 % faster than without.
   class Ahead {
    public:
-    Ahead(const WeightRows& next, int32_t n_tokens)
+    Ahead(const WeightRows& next, int32_t n_tiles)
         : at_(next.data), left_(next.row_bytes * static_cast<size_t>(next.n_rows)) {
-      constexpr int32_t kTileRows = kPanels * kPanelRows, kSliceColumns = kSlice * Tile::kBlock;
-      const int32_t n_tiles = pieces(next.n_rows, kTileRows) * pieces(next.n_cols, kSliceColumns) *
-                              pieces(n_tokens, Isa::kTileTokens);
       if (n_tiles > 0) share_ = (left_ / static_cast<size_t>(n_tiles) + 63) / 64 * 64;
     }
     void ask() {
