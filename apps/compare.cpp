@@ -18,9 +18,9 @@
 #include "apps/subcommands.h"
 #include "apps/terminal.h"
 #include "formats/json/json.h"
-#include "quant/parallel.h"
 #include "runtime/convert/file_quantizer.h"
 #include "runtime/session/scorer.h"
+#include "runtime/session/session_options.h"
 
 namespace larder::apps {
 namespace {
@@ -41,9 +41,7 @@ Result<std::vector<runtime::TensorDifference>> compare_all(const GgufFile& base,
                                                            const CompareOptions& options) {
   const Terminal screen(STDERR_FILENO, options.output.color);
   ProgressLine progress(screen, "weights (millions)", options.output.is_quiet);
-  const int n_threads = options.session.n_threads > 0
-                            ? std::min(options.session.n_threads, quant::most_threads())
-                            : quant::default_threads();
+  const int n_threads = runtime::choose_threads(options.session.n_threads);
   return runtime::compare_tensors(base, model, n_threads, [&](uint64_t done, uint64_t total) {
     progress.update(static_cast<int64_t>(done / 1000000), static_cast<int64_t>(total / 1000000));
     return !is_ending();

@@ -15,7 +15,6 @@
 #include "apps/subcommands.h"
 #include "apps/terminal.h"
 #include "formats/json/json.h"
-#include "quant/parallel.h"
 #include "runtime/convert/checkpoint_convert.h"
 #include "runtime/session/session_options.h"
 
@@ -120,7 +119,7 @@ int run_convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   CheckpointPlan::RunOptions run;
   run.kernels = *kernels;
-  run.n_threads = options.n_threads > 0 ? options.n_threads : quant::default_threads();
+  run.n_threads = runtime::choose_threads(options.n_threads);
   run.progress = [&progress](uint64_t n_done, uint64_t n_total) {
     constexpr int kMiBShift = 20;
     progress.update(static_cast<int64_t>(n_done >> kMiBShift),
@@ -176,11 +175,7 @@ void add_convert(CLI::App& program, Run& run) {
       ->take_all();
   command.add_flag("--dry-run", options->is_dry_run,
                    "Only tell what would become of each tensor; write nothing");
-  command.add_option("-t,--threads", options->n_threads, "Threads (default: the machine's cores)")
-      ->check(CLI::Range(1, 1024).description(""))
-      ->type_name("N");
-  command.add_option("--isa", options->isa, "Instruction set by name (default: the best)")
-      ->type_name("NAME");
+  add_machine_options(command, options->n_threads, options->isa);
   add_output_options(command, options->output);
   command.callback([options, &run] { run = [options] { return run_convert(*options); }; });
 }

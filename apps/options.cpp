@@ -24,6 +24,14 @@ void add_model_option(CLI::App& command, std::string& model) {
       });
 }
 
+void add_machine_options(CLI::App& command, int& n_threads, std::string& isa) {
+  command.add_option("-t,--threads", n_threads, "Threads (default: the machine's cores)")
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name("N");
+  command.add_option("--isa", isa, "Instruction set by name (default: the best)")
+      ->type_name("NAME");
+}
+
 void add_output_options(CLI::App& command, OutputOptions& options) {
   command.add_flag("-q,--quiet", options.is_quiet, "Only the result and errors");
   command.add_flag("-v,--verbose", options.is_verbose, "Say more about what happens, on stderr");

@@ -39,6 +39,8 @@ struct PromptFlags {
 };
 
 void add_model_option(CLI::App& command, std::string& model);
+// -t and --isa of commands without a session. n_threads stays 0 where the machine decides.
+void add_machine_options(CLI::App& command, int& n_threads, std::string& isa);
 void add_output_options(CLI::App& command, OutputOptions& options);
 void add_prompt_options(CLI::App& command, PromptFlags& prompt);
 // Words of the command line behind the program's name, the last one first.

@@ -1,7 +1,6 @@
 // larder quantize: a model file with smaller weights.
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -17,7 +16,6 @@
 #include "apps/subcommands.h"
 #include "apps/terminal.h"
 #include "formats/json/json.h"
-#include "quant/parallel.h"
 #include "runtime/budget/budget_plan.h"
 #include "runtime/convert/file_quantizer.h"
 #include "runtime/convert/quant_mix.h"
@@ -145,8 +143,7 @@ Result<runtime::QuantizedFile> quantize(const GgufFile& file, const QuantizePlan
   ProgressLine progress(screen, "MiB read", options.output.is_quiet);
   runtime::FileQuantizerOptions quantizer;
   quantizer.kernels = *kernels;
-  quantizer.n_threads = options.n_threads > 0 ? std::min(options.n_threads, quant::most_threads())
-                                              : quant::default_threads();
+  quantizer.n_threads = runtime::choose_threads(options.n_threads);
   quantizer.file_type = budget ? runtime::kMixedFileType : options.mix->file_type;
   if (budget != nullptr) quantizer.predicted_divergence = budget->divergence;
   quantizer.most_shard_bytes = options.most_shard_bytes;
@@ -271,11 +268,7 @@ void add_work_options(CLI::App& command, QuantizeOptions& options) {
       ->type_name("SIZE");
   command.add_flag("--dry-run", options.is_dry_run,
                    "Only tell what would become of each tensor; write nothing");
-  command.add_option("-t,--threads", options.n_threads, "Threads (default: the machine's cores)")
-      ->check(CLI::Range(1, 1024).description(""))
-      ->type_name("N");
-  command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
-      ->type_name("NAME");
+  add_machine_options(command, options.n_threads, options.isa);
 }
 
 }  // namespace

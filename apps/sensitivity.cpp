@@ -110,11 +110,7 @@ void add_sensitivity(CLI::App& program, Run& run) {
   command.add_option("-c,--ctx-size", options->n_ctx, "Tokens of a chunk (default: 512)")
       ->check(CLI::Range(4, 1 << 20).description(""))
       ->type_name("N");
-  command.add_option("-t,--threads", options->n_threads, "Threads (default: the machine's cores)")
-      ->check(CLI::Range(1, 1024).description(""))
-      ->type_name("N");
-  command.add_option("--isa", options->isa, "Instruction set by name (default: the best)")
-      ->type_name("NAME");
+  add_machine_options(command, options->n_threads, options->isa);
   add_output_options(command, options->output);
   command.callback([options, &run] { run = [options] { return run_sensitivity(*options); }; });
 }

@@ -179,9 +179,7 @@ Result<Sensitivities> measure_sensitivities(std::shared_ptr<const Model> model,
   }
   Answers answers(texts, session, model->config().n_vocab);
   if (Status s = answers.keep(model); !s.ok()) return s;
-  quant::Parallel parallel(options.n_threads > 0
-                               ? std::min(options.n_threads, quant::most_threads())
-                               : quant::default_threads());
+  quant::Parallel parallel(choose_threads(options.n_threads));
   WeightRounding rounding(**kernels, parallel, most_cols, options.importance);
   Sensitivities found;
   found.model = model->file().path();

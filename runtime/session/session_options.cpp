@@ -47,7 +47,7 @@ Result<SessionOptions> fill_in(SessionOptions options, const Model& model) {
                                      ", or 0 for the machine's cores");
   }
   if (options.n_threads == 0) options.n_threads = default_threads(model);
-  options.n_threads = std::min(options.n_threads, quant::most_threads());
+  options.n_threads = choose_threads(options.n_threads);
   if (options.batch_size < 1 || options.batch_size > kMaxBatch) {
     return bad_option("batch-size", "must be between 1 and " + std::to_string(kMaxBatch));
   }
@@ -58,6 +58,10 @@ Result<SessionOptions> fill_in(SessionOptions options, const Model& model) {
   if (Status s = SequenceState::check(config, {*options.cache_k, *options.cache_v}); !s.ok())
     return s;
   return options;
+}
+
+int choose_threads(int n_asked) {
+  return n_asked > 0 ? std::min(n_asked, quant::most_threads()) : quant::default_threads();
 }
 
 Result<const quant::KernelSet*> choose_kernels(const std::string& name) {

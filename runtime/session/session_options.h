@@ -16,6 +16,8 @@ namespace larder::runtime {
 Result<SessionOptions> fill_in(SessionOptions options, const Model& model);
 // Of this name, or the best. Error: `invalid_argument` telling the names.
 Result<const quant::KernelSet*> choose_kernels(const std::string& name);
+// n_asked, never more than the machine lets us use; 0: one a core.
+int choose_threads(int n_asked);
 // All but max_logits and experts. REQUIRES: of fill_in().
 ForwardOptions forward_options(const SessionOptions& options, const quant::KernelSet* kernels);
 // Error: `out_of_memory`.
