@@ -26,7 +26,7 @@ struct BenchOptions {
   BenchmarkOptions benchmark;
 };
 
-Status check(const BenchmarkOptions& options, const runtime::RamBudget& plan) {
+Status check(const BenchmarkOptions& options) {
   const auto bad = [](std::string message) {
     return Status(Cause::invalid_argument, std::move(message), "option parallel");
   };
@@ -34,12 +34,6 @@ Status check(const BenchmarkOptions& options, const runtime::RamBudget& plan) {
   if (options.n_predict == 0) return bad("decodes nothing with --n-gen 0");
   if (int64_t{options.n_parallel} * options.n_predict > kMostTokens)
     return bad("times --n-gen is more than " + std::to_string(kMostTokens) + " tokens");
-  if (plan.is_paged) {
-    return Status(Cause::unsupported,
-                  "sequences are decoded together where the file is mapped, and this model is "
-                  "paged; leave --ram or --parallel out",
-                  "option parallel");
-  }
   return {};
 }
 
@@ -71,19 +65,33 @@ Result<std::optional<Output>> open_result(const BenchOptions& options,
   return std::optional<Output>(std::move(*file));
 }
 
+// `more` stands behind what `result` has.
+void add(Benchmark more, Benchmark& result) {
+  for (Measurement& m : more.measurements) result.measurements.push_back(std::move(m));
+  result.peak = larger(result.peak, more.peak);
+  result.n_faults += more.n_faults;
+  result.n_faults_before -= more.n_faults;
+}
+
 // Limits before and after all that is measured; inside a budget there is room for the first alone.
 int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
                        std::shared_ptr<const runtime::Model> model,
                        const runtime::SessionOptions& resolved) {
   const auto plan = runtime::Session::plan(*model, resolved);
   if (!plan) return fail(plan.status());
-  if (Status s = check(options.benchmark, *plan); !s.ok()) return fail(s);
+  if (Status s = check(options.benchmark); !s.ok()) return fail(s);
   auto file = open_result(options, *model);
   if (!file) return fail(file.status());
 
   const double loaded = watch.seconds();
   const auto before = measure_limits(resolved, plan->is_paged ? plan->limit_bytes / 4 : SIZE_MAX);
   if (!before) return fail(before.status());
+  // Their memory is given back before the session takes its own.
+  Benchmark crowd;
+  if (options.benchmark.n_parallel > 0) {
+    const Status status = run_parallel(model, resolved, options.benchmark, crowd);
+    if (!status.ok()) return fail(status);
+  }
   const Stopwatch loading;
   const auto session = open_session(model, resolved, options.output);
   if (!session) return fail(session.status());
@@ -91,10 +99,7 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
 
   auto result = run_benchmark(**session, options.benchmark);
   if (!result) return fail(result.status());
-  if (options.benchmark.n_parallel > 0) {
-    const Status status = run_parallel(model, resolved, options.benchmark, *result);
-    if (!status.ok()) return fail(status);
-  }
+  add(std::move(crowd), *result);
   LimitsAround limits = {*before, std::nullopt};
   if (!plan->is_paged) {
     const auto after = measure_limits(resolved, SIZE_MAX);

@@ -69,9 +69,9 @@ Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& optio
 // REQUIRES: session.n_ctx() >= options.n_positions(), repetitions >= 1
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options);
 
-// Sequences decoded together, a token of each a step, into `result`. They take memory of their own:
-// caches, and buffers beside the session's. REQUIRES: as above, and that the session's model is
-// mapped.
+// Sequences decoded together, a token of each a step, added to `result`. They take memory of their
+// own, all that session.ram_bytes allows: no session over the model is open meanwhile.
+// REQUIRES: as above; options that are resolved
 Status run_parallel(std::shared_ptr<const runtime::Model> model,
                     const runtime::SessionOptions& session, const BenchmarkOptions& options,
                     Benchmark& result);

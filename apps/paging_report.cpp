@@ -76,6 +76,7 @@ DataValue to_data(const runtime::ExpertStatistics& statistics, double seconds) {
                                {"disk_bytes_per_s", counters.bytes_per_s()},
                                {"n_ahead", number(counters.n_ahead)},
                                {"n_ahead_used", number(counters.n_ahead_used)},
+                               {"n_late", number(counters.n_late)},
                                {"wait_s", static_cast<double>(counters.wait_us) / 1e6},
                                {"busy_s", static_cast<double>(counters.busy_us) / 1e6},
                                {"wait_share", wait_share(counters, seconds)}});

@@ -10,6 +10,7 @@
 #include "quant/dispatch.h"
 #include "runtime/forward/forward.h"
 #include "runtime/model/token_work.h"
+#include "runtime/session/residence.h"
 #include "runtime/session/sequence_state.h"
 
 namespace larder::apps {
@@ -46,25 +47,36 @@ class Crowd {
 Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Model> model,
                                              const runtime::SessionOptions& session,
                                              const BenchmarkOptions& options) {
-  const int32_t depth = *std::max_element(options.depths.begin(), options.depths.end());
-  const runtime::CacheType cache =
-      session.exact ? runtime::CacheType::f32 : runtime::CacheType::f16;
-  const int32_t max_rows = std::max(session.batch_size, options.n_parallel);
-  std::unique_ptr<Crowd> crowd(new Crowd(model, options));
+  const auto n_sequences = static_cast<uint64_t>(options.n_parallel);
+  runtime::ResidenceOptions with;
+  with.n_ctx = *std::max_element(options.depths.begin(), options.depths.end()) + options.n_predict;
+  with.cache = {*session.cache_k, *session.cache_v};
+  with.ram_bytes = session.ram_bytes;
+  with.forward.arithmetic = session.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
+  with.forward.n_threads = session.n_threads;
+  with.forward.max_rows = std::max(session.batch_size, options.n_parallel);
+  with.forward.max_logits = options.n_parallel;
+  with.forward.max_positions = session.n_ctx;
+  with.forward.kernels = session.isa.empty() ? nullptr : quant::find_kernels(session.isa);
+  const uint64_t cache_bytes =
+      SequenceState::bytes_for(model->config(), with.n_ctx, with.cache, with.forward.max_rows);
+  if (__builtin_mul_overflow(cache_bytes, n_sequences, &with.cache_bytes))
+    return Status::out_of_memory();
+  const auto ram = runtime::plan_ram(*model, with);
+  if (!ram) return ram.status().with_file(model->file().path());
+  auto residence = runtime::take_residence(std::move(model), *ram, {});
+  if (!residence) return residence.status();
+  with.forward.experts = residence->experts;
+
+  std::unique_ptr<Crowd> crowd(new Crowd(residence->model, options));
   for (int32_t i = 0; i < options.n_parallel; ++i) {
-    auto state = SequenceState::create(model->config(), depth + options.n_predict, cache, max_rows);
+    auto state = SequenceState::create(residence->model->config(), with.n_ctx, with.cache,
+                                       with.forward.max_rows);
     if (!state) return state.status();
     crowd->sequences_.push_back(state->get());
     crowd->states_.push_back(std::move(*state));
   }
-  runtime::ForwardOptions with;
-  with.arithmetic = session.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
-  with.n_threads = session.n_threads;
-  with.max_rows = max_rows;
-  with.max_logits = options.n_parallel;
-  with.max_positions = session.n_ctx;
-  with.kernels = session.isa.empty() ? nullptr : quant::find_kernels(session.isa);
-  auto forward = runtime::Forward::create(std::move(model), with);
+  auto forward = runtime::Forward::create(residence->model, with.forward);
   if (!forward) return forward.status();
   crowd->forward_ = std::move(*forward);
   return crowd;
@@ -139,6 +151,8 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
   const std::vector<TokenId> tokens =
       spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens, model_->config().n_vocab);
   std::span<const TokenId> next(tokens);
+  const runtime::ExpertStore* const store = forward_->options().experts.get();
+  runtime::ExpertStatistics unmeasured;
   if (Status s = fill(depth); !s.ok()) return s;
   for (int i = 0; i <= options_.repetitions; ++i) {
     bool is_back = true;
@@ -147,6 +161,7 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
       if (Status s = fill(depth); !s.ok()) return s;
     }
     if (i == 1) {
+      if (store) unmeasured = *store->statistics();
       counter_.forget();
       counter_.reset();
     }
@@ -158,6 +173,10 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
     result.peak = larger(result.peak, resident_memory());
   }
   count_experts(m);
+  if (store) {
+    m.experts = store->statistics();
+    m.experts->counters -= unmeasured.counters;
+  }
   if (options_.times_parts) m.part_seconds = counter_.seconds();
   std::sort(m.seconds.begin(), m.seconds.end());
   result.measurements.push_back(std::move(m));
@@ -171,10 +190,11 @@ Status run_parallel(std::shared_ptr<const runtime::Model> model,
                     Benchmark& result) {
   auto crowd = Crowd::create(std::move(model), session, options);
   if (!crowd) return crowd.status();
+  const uint64_t n_faults_before = major_faults();
   for (const int32_t depth : options.depths) {
     if (Status s = (*crowd)->measure(depth, result); !s.ok()) return s;
   }
-  result.n_faults = major_faults() - result.n_faults_before;
+  result.n_faults += major_faults() - n_faults_before;
   return {};
 }
 

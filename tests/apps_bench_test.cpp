@@ -139,6 +139,31 @@ TEST_CASE("bench: sequences share experts, and the bytes say so") {
   CHECK(reached / bound == doctest::Approx(many["share_of_read_bytes"].get<double>()));
 }
 
+TEST_CASE("bench: sequences of a paged model share its experts inside the budget") {
+  std::vector<std::string> work = {"bench", "-p",         "4", "-n",    "6", "-r",
+                                   "1",     "-b",         "8", "-d",    "3", "--json",
+                                   "-q",    "--parallel", "5", "--ram", "1M"};
+  const Finished refused = larder_run(work);
+  CHECK(refused.code == 4);
+  const size_t needs = refused.err.find("needs ");
+  REQUIRE(needs != std::string::npos);
+  work.back() = std::to_string(std::stoll(refused.err.substr(needs + 6)) + (1 << 20));
+  const Finished run = larder_run(work);
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  const json measurements = json::parse(run.out)["measurements"];
+  REQUIRE(measurements.size() == 3);
+  for (const json& m : measurements) {
+    REQUIRE(m["experts"].is_object());
+    CHECK(m["experts"]["bytes_read"].get<int64_t>() > 0);
+    CHECK(m["experts"]["n_tokens"] == m["n_tokens"]);
+  }
+  // Of the same tokens, whatever memory they have.
+  work.resize(work.size() - 2);
+  const json crowd = json::parse(larder_run(work).out)["measurements"][2];
+  CHECK(crowd["experts"].is_null());
+  CHECK(crowd["bytes"] == measurements[2]["bytes"]);
+}
+
 TEST_CASE("bench: the result goes to a file as well, whole or not at all") {
   const TemporaryFolder folder;
   const std::string file = folder.path() + "/bench.json";
