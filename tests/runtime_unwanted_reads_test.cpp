@@ -113,6 +113,63 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("paged experts: what was to be read ahead and is not chosen is not read") {
+  const TinyFile file(kManyExperts);
+  ReadLog log;
+  const Paged paged = page(file.model, all_of(*file.model) / 2, lazy(log));
+  ExpertStore& store = *paged.store;
+  const auto use = [&](int layer, const std::vector<int32_t>& experts) {
+    std::vector<ExpertPin> pins(experts.size());
+    REQUIRE(store.request(layer, experts, pins).ok());
+    ExpertWeights weights;
+    for (const ExpertPin& pin : pins) REQUIRE(store.wait(pin, weights).ok());
+    store.release(pins);
+  };
+  const auto choose = [&](int layer, const std::vector<int32_t>& experts) {
+    store.observe({layer, experts, static_cast<int32_t>(experts.size()), 1});
+  };
+  const auto ahead = [&] { return store.statistics()->counters.n_ahead; };
+  // Experts that are not there, and predictions that are right until they are believed.
+  int32_t next = 0;
+  const auto two = [&] { return std::vector<int32_t>{next++ % 64, next++ % 64}; };
+  for (int i = 0; i < 60; ++i) {
+    choose(0, {0, 1});
+    use(0, {0, 1});
+    const std::vector<int32_t> named = two();
+    if (store.wants_predictions()) store.predict(1, named);
+    choose(1, named);
+    use(1, named);
+  }
+  const uint64_t n_ahead = ahead();
+  REQUIRE(n_ahead > 0);
+  REQUIRE(log.n_waiting == 0);
+
+  choose(0, {0, 1});
+  use(0, {0, 1});
+  REQUIRE(store.wants_predictions());
+  const std::vector<int32_t> unchosen = two(), chosen = two();
+  const int n_done = log.n_done;
+  store.predict(1, unchosen);
+  CHECK(log.n_waiting == 2 * kReadsOfExpert);
+  choose(1, chosen);
+  CHECK(log.n_waiting == 0);
+  CHECK(ahead() == n_ahead);
+  use(1, chosen);
+  CHECK(log.n_done - n_done == 2 * kReadsOfExpert);
+  use(1, unchosen);
+  CHECK(log.n_done - n_done == 4 * kReadsOfExpert);
+
+  choose(0, {0, 1});
+  use(0, {0, 1});
+  const std::vector<int32_t> half = two();
+  store.predict(1, half);
+  choose(1, {half[1], 63});  // one of them is chosen
+  CHECK(log.n_waiting == kReadsOfExpert);
+  CHECK(ahead() == n_ahead + 1);
+  use(1, {half[1], 63});
+  CHECK(log.n_waiting == 0);
+}
+
 TEST_CASE("paged experts: one read that fails keeps nobody waiting for the others") {
   const TinyFile file;
   const std::vector<float> expected = mapped_logits(file.model);

@@ -52,6 +52,7 @@ class PagedExpertStore final : public ExpertStore {
         policy_(layout_.policy_shape(pool_slots_)),
         advisor_(static_cast<int32_t>(kMaxRanks), kPrefetch),
         slots_(static_cast<size_t>(policy_.n_slots())) {
+    ahead_.reserve(kMaxRanks);
     std::byte* at = slab_.data();
     size_t next = 0;
     for (size_t pool = 0; pool < pool_slots_.size(); ++pool) {
@@ -87,6 +88,7 @@ class PagedExpertStore final : public ExpertStore {
  private:
   Slot& slot(int32_t index) noexcept { return slots_[static_cast<size_t>(index)]; }
   std::vector<FileRange> samples() const;
+  void drop_unchosen(const LayerRoutes& routes) noexcept;
   Status pin(int layer, int32_t expert, ExpertPin& pin);
   void count(const ExpertPlace& place) noexcept;
   void load(int32_t index, int layer, int32_t expert, bool is_urgent);
@@ -102,6 +104,7 @@ class PagedExpertStore final : public ExpertStore {
   PrefetchAdvisor advisor_;
   std::vector<Slot> slots_;
   std::unique_ptr<WeightReader> reader_;
+  std::vector<int32_t> ahead_;  // slots that the last prediction has filled
   ExpertCounters counters_;
   double probe_bytes_per_s_ = 0;
   int first_layer_ = -1;  // that has routed experts
@@ -150,6 +153,8 @@ void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
     counters_.n_tokens += n_rows;
     wants_predictions_ = n_rows == 1 && advisor_.begin_step();
   }
+  poll(false);
+  drop_unchosen(routes);
   if (n_rows == 1) {
     const auto n_missing =
         std::count_if(routes.experts.begin(), routes.experts.end(),
@@ -157,6 +162,23 @@ void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
     advisor_.observe(routes.layer, routes.experts, static_cast<int32_t>(n_missing));
   }
   policy_.observe(routes);
+}
+
+// Reads ahead that did not begin, of experts that the layer did not choose after all.
+void PagedExpertStore::drop_unchosen(const LayerRoutes& routes) noexcept {
+  for (const int32_t index : ahead_) {
+    const Slot& read = slot(index);
+    if (!read.is_ahead || read.state != SlotState::loading || read.n_pins > 0) continue;
+    const auto end = routes.experts.end();
+    if (read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end)
+      continue;
+    if (!reader_->take_back(static_cast<uint32_t>(index))) continue;
+    if (read.layer == routes.layer) advisor_.took_back(read.expert);
+    --counters_.n_ahead;
+    counters_.bytes_ahead -= layout_.spans(read.layer, read.expert).read_bytes();
+    end_read(index, false);
+  }
+  ahead_.clear();
 }
 
 void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noexcept {
@@ -174,6 +196,7 @@ void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noex
     to.is_ahead = true;
     to.n_kept_pins = 1;
     load(place.slot, layer, expert, false);
+    ahead_.push_back(place.slot);
     advisor_.started(rank);
     ++counters_.n_ahead;
     counters_.bytes_ahead += layout_.spans(layer, expert).read_bytes();

@@ -64,6 +64,15 @@ void PrefetchAdvisor::started(int32_t rank) noexcept {
   read_ += 1;
 }
 
+void PrefetchAdvisor::took_back(int32_t expert) noexcept {
+  for (int32_t i = 0; i < n_open_; ++i) {
+    Rank& rank = ranks_[static_cast<size_t>(i)];
+    if (rank.expert != expert || !rank.is_started) continue;
+    rank.is_started = false;
+    read_ -= 1;
+  }
+}
+
 void PrefetchAdvisor::observe(int layer, std::span<const int32_t> experts,
                               int32_t n_missing) noexcept {
   read_ += static_cast<float>(n_missing);

@@ -38,6 +38,8 @@ class PrefetchAdvisor {
   size_t advise(const ExpertPrediction& prediction, std::span<int32_t> ranks) noexcept;
   // The expert of that rank is being read ahead.
   void started(int32_t rank) noexcept;
+  // What was started for the open prediction's expert did not begin, and will not.
+  void took_back(int32_t expert) noexcept;
 
   // What a layer chose, and how many of it were missing, those that were read ahead not counted.
   // Closes the prediction for it.
