@@ -17,6 +17,7 @@ namespace larder::formats {
 namespace {
 
 constexpr size_t kGatheredBytes = 256 * 1024;
+constexpr uint64_t kWriteBackBytes = 16 << 20;  // more than a disk has queued
 constexpr int kMaxNameAttempts = 100;
 constexpr const char* kTemporaryMark = ".tmp-";
 
@@ -106,6 +107,7 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
   std::swap(temporary_path_, other.temporary_path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(written_bytes_, other.written_bytes_);
+  std::swap(writing_back_bytes_, other.writing_back_bytes_);
   std::swap(pending_, other.pending_);
   return *this;
 }
@@ -144,7 +146,17 @@ Status OutputFile::write_through(std::span<const std::byte> bytes) {
     bytes = bytes.subspan(static_cast<size_t>(n));
     written_bytes_ += static_cast<uint64_t>(n);
   }
+  start_writing_back();
   return {};
+}
+
+// Lets the disk begin, so that neither a limit of dirty pages nor the end waits for all of them.
+void OutputFile::start_writing_back() noexcept {
+  const uint64_t n = written_bytes_ - writing_back_bytes_;
+  if (n < kWriteBackBytes) return;
+  ::sync_file_range(descriptor_, static_cast<off_t>(writing_back_bytes_), static_cast<off_t>(n),
+                    SYNC_FILE_RANGE_WRITE);
+  writing_back_bytes_ = written_bytes_;
 }
 
 Status OutputFile::commit() {

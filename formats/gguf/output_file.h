@@ -36,13 +36,14 @@ class OutputFile {
   OutputFile() = default;
   Status flush();
   Status write_through(std::span<const std::byte> bytes);
+  void start_writing_back() noexcept;
   Status error(const char* what, int error) const;
   bool keep_from_removal() noexcept;
 
   std::string path_;
   std::string temporary_path_;  // empty once renamed or removed
   int descriptor_ = -1;
-  uint64_t written_bytes_ = 0;
+  uint64_t written_bytes_ = 0, writing_back_bytes_ = 0;
   std::vector<std::byte> pending_;
 };
 

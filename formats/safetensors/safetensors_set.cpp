@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <map>
@@ -139,6 +140,13 @@ Status SafetensorsSet::read(const SafetensorsTensor& tensor, uint64_t offset,
   const ErrorDetail& detail = status.detail();
   return Status(detail.cause, detail.message, tensor_subject(tensor.name), detail.offset)
       .with_file(file.path());
+}
+
+void SafetensorsSet::will_read(const SafetensorsTensor& tensor, uint64_t offset,
+                               uint64_t n_bytes) const noexcept {
+  if (offset >= tensor.size_bytes) return;
+  shards_[static_cast<size_t>(tensor.shard)].will_read(
+      tensor.file_offset + offset, std::min(n_bytes, tensor.size_bytes - offset));
 }
 
 }  // namespace larder::formats

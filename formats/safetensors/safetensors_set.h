@@ -30,6 +30,8 @@ class SafetensorsSet {
   // Bytes of a tensor from `offset` on. Errors: `io`, `truncated`, with file and tensor.
   // REQUIRES: offset + out.size() <= tensor.size_bytes
   Status read(const SafetensorsTensor& tensor, uint64_t offset, std::span<std::byte> out) const;
+  // A hint that [offset, offset + n_bytes) of the tensor will be read soon.
+  void will_read(const SafetensorsTensor& tensor, uint64_t offset, uint64_t n_bytes) const noexcept;
 
  private:
   SafetensorsSet() = default;

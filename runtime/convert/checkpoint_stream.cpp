@@ -64,9 +64,26 @@ Status CheckpointStream::put(const CheckpointTensor& tensor, Format from,
 Status CheckpointStream::write(const CheckpointTensor& tensor, const Sink& sink) {
   n_put_ = 0;
   if (!tensor.values.empty()) return write_values(tensor, sink);
-  for (const StridedView& view : tensor.views)
-    if (Status s = write_view(tensor, view, sink); !s.ok()) return s;
+  size_t n_asked = 0;  // of the views: their bytes may lie anywhere in several files
+  for (size_t i = 0; i < tensor.views.size(); ++i) {
+    n_asked = ask_ahead(tensor.views, i, std::max(n_asked, i));
+    if (Status s = write_view(tensor, tensor.views[i], sink); !s.ok()) return s;
+  }
   return {};
+}
+
+// Lets the disk read views behind `i` while that is written, until a piece's bytes are
+// on their way; those before `from` are. Returns the first that is not.
+size_t CheckpointStream::ask_ahead(std::span<const StridedView> views, size_t i, size_t from) {
+  uint64_t n_ahead = 0;
+  for (size_t v = i + 1; v < views.size() && n_ahead < kPieceBytes; ++v) {
+    const uint64_t n = views[v].span(0) * traits_of(views[v].tensor->type).bytes;
+    n_ahead += n;
+    if (v < from || views[v].scales != nullptr) continue;
+    reader_.will_read(*views[v].tensor, views[v].first, views[v].span(0));
+    from = v + 1;
+  }
+  return from;
 }
 
 Status CheckpointStream::write_values(const CheckpointTensor& tensor, const Sink& sink) {
@@ -106,6 +123,7 @@ Status CheckpointStream::write_contiguous(const CheckpointTensor& tensor, const 
   for (uint64_t at = 0; at < view.size();) {
     const uint64_t n = std::min(n_rows * row, view.size() - at);
     if (Status s = reader_.read(*view.tensor, view.first + at, n, read_); !s.ok()) return s;
+    reader_.will_read(*view.tensor, view.first + at + n, std::min(n, view.size() - at - n));
     if (Status s = put(tensor, from, read_, sink); !s.ok()) return s;
     at += n;
   }

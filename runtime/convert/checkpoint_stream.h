@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "formats/safetensors/safetensors_set.h"
@@ -32,6 +33,7 @@ class CheckpointStream {
   // Elements [0, n) at `bytes`, whole rows of the tensor.
   Status put(const CheckpointTensor& tensor, quant::Format from, std::span<std::byte> bytes,
              const Sink& sink);
+  size_t ask_ahead(std::span<const StridedView> views, size_t i, size_t from);
   Status write_values(const CheckpointTensor& tensor, const Sink& sink);
   Status write_view(const CheckpointTensor& tensor, const StridedView& view, const Sink& sink);
   Status write_contiguous(const CheckpointTensor& tensor, const StridedView& view,

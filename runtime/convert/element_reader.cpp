@@ -80,6 +80,12 @@ Status ElementReader::read_scales(const SafetensorsTensor& tensor) {
   return {};
 }
 
+void ElementReader::will_read(const SafetensorsTensor& tensor, uint64_t first,
+                              uint64_t n) const noexcept {
+  const uint64_t element_bytes = traits_of(tensor.type).bytes;
+  set_.will_read(tensor, first * element_bytes, n * element_bytes);
+}
+
 Status ElementReader::read(const SafetensorsTensor& tensor, uint64_t first, uint64_t n,
                            std::vector<std::byte>& out) {
   const uint64_t element_bytes = traits_of(tensor.type).bytes;

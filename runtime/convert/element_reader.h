@@ -21,6 +21,9 @@ class ElementReader {
   // Elements [first, first + n). Errors: those of the set, and `missing` and `shape` of scales.
   Status read(const formats::SafetensorsTensor& tensor, uint64_t first, uint64_t n,
               std::vector<std::byte>& out);
+  // A hint that elements [first, first + n) will be read soon.
+  void will_read(const formats::SafetensorsTensor& tensor, uint64_t first,
+                 uint64_t n) const noexcept;
 
  private:
   Status read_scales(const formats::SafetensorsTensor& tensor);
