@@ -8,6 +8,7 @@
 
 #include "formats/gguf/printable_name.h"
 #include "quant/format.h"
+#include "runtime/convert/element_reader.h"
 #include "runtime/convert/tensor_recipes.h"
 
 namespace larder::runtime {
@@ -17,7 +18,7 @@ using formats::SafetensorsSet;
 using formats::SafetensorsTensor;
 using formats::SafetensorsType;
 
-constexpr std::string_view kScaleSuffix = "_scale_inv", kBlocks = "_blocks", kScales = "_scales";
+constexpr std::string_view kBlocks = "_blocks", kScales = "_scales";
 constexpr uint64_t kMaxIndex = 1 << 20;
 
 struct Indices {
@@ -104,8 +105,12 @@ class Planner {
 };
 
 bool Planner::is_sidecar(const std::string& name) const {
-  if (name.ends_with(kScaleSuffix))
-    return set_.find(name.substr(0, name.size() - kScaleSuffix.size())) != nullptr;
+  for (const std::string_view suffix : kScaleSuffixes)
+    if (name.ends_with(suffix)) {
+      const SafetensorsTensor* const scaled =
+          set_.find(name.substr(0, name.size() - suffix.size()));
+      return scaled != nullptr && is_f8(scaled->type);
+    }
   if (!name.ends_with(kScales)) return false;
   const std::string stem = name.substr(0, name.size() - kScales.size());
   return set_.find(stem + std::string(kBlocks)) != nullptr;
@@ -141,6 +146,7 @@ Status Planner::place(const SafetensorsTensor& tensor, const std::string& name) 
 
 // Scales of FP8 and of MXFP4 blocks.
 Status Planner::add_sidecars(ViewedTensor& viewed, const SafetensorsTensor& tensor) {
+  if (is_f8(tensor.type)) return find_scales(set_, tensor).status();
   if (!tensor.name.ends_with(kBlocks)) return {};
   const std::string stem = tensor.name.substr(0, tensor.name.size() - kBlocks.size());
   const SafetensorsTensor* const scales = set_.find(stem + std::string(kScales));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/gguf/printable_name.h"
+#include "quant/reference.h"
 
 namespace larder::runtime {
 namespace {
@@ -44,11 +45,11 @@ const Table& table_of(SafetensorsType type) {
   return type == SafetensorsType::f8_e4m3 ? e4m3 : e5m2;
 }
 
-bool is_f8(SafetensorsType type) {
+}  // namespace
+
+bool is_f8(SafetensorsType type) noexcept {
   return type == SafetensorsType::f8_e4m3 || type == SafetensorsType::f8_e5m2;
 }
-
-}  // namespace
 
 float widen_f8_e4m3(uint8_t byte) noexcept { return widen(byte, 3, 7, false); }
 float widen_f8_e5m2(uint8_t byte) noexcept { return widen(byte, 2, 15, true); }
@@ -64,18 +65,37 @@ quant::Format ElementReader::format_of(const SafetensorsTensor& tensor) noexcept
   }
 }
 
-Status ElementReader::read_scales(const SafetensorsTensor& tensor) {
-  if (scaled_ == &tensor) return {};
+Result<const SafetensorsTensor*> find_scales(const formats::SafetensorsSet& set,
+                                             const SafetensorsTensor& tensor) {
   const auto subject = formats::tensor_subject(tensor.name);
-  const SafetensorsTensor* const scales = set_.find(tensor.name + "_scale_inv");
+  const SafetensorsTensor* scales = nullptr;
+  for (const std::string_view suffix : kScaleSuffixes)
+    if (scales == nullptr) scales = set.find(tensor.name + std::string(suffix));
   if (scales == nullptr)
     return Status(Cause::missing, "8-bit floats without a tensor of scales", subject);
-  if (tensor.shape.size() != 2 || scales->type != SafetensorsType::f32 ||
-      scales->shape != std::vector{blocks_of(tensor.shape[0]), blocks_of(tensor.shape[1])})
-    return Status(Cause::shape, "its scales are not those of blocks of 128 by 128", subject);
-  scales_.resize(scales->n_elements());
-  if (Status s = set_.read(*scales, 0, std::as_writable_bytes(std::span(scales_))); !s.ok())
-    return s;
+  const bool is_float = scales->type == SafetensorsType::f32 ||
+                        scales->type == SafetensorsType::f16 ||
+                        scales->type == SafetensorsType::bf16;
+  const bool is_one = scales->n_elements() == 1;
+  if (tensor.shape.size() != 2 || !is_float ||
+      (!is_one &&
+       scales->shape != std::vector{blocks_of(tensor.shape[0]), blocks_of(tensor.shape[1])}))
+    return Status(Cause::shape,
+                  "its scales are neither one float nor those of blocks of 128 by 128", subject);
+  return scales;
+}
+
+Status ElementReader::read_scales(const SafetensorsTensor& tensor) {
+  if (scaled_ == &tensor) return {};
+  const auto scales = find_scales(set_, tensor);
+  if (!scales) return scales.status();
+  std::vector<std::byte> bytes((*scales)->n_elements() * traits_of((*scales)->type).bytes);
+  if (Status s = set_.read(**scales, 0, bytes); !s.ok()) return s;
+  std::vector<double> wide((*scales)->n_elements());
+  quant::reference::dequantize(format_of(**scales), reinterpret_cast<const uint8_t*>(bytes.data()),
+                               static_cast<int64_t>(wide.size()), wide.data());
+  scales_.assign(wide.begin(), wide.end());
+  scales_.resize(blocks_of(tensor.shape[0]) * blocks_of(tensor.shape[1]), scales_.front());
   scaled_ = &tensor;
   return {};
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "formats/safetensors/safetensors_set.h"
@@ -33,6 +34,16 @@ class ElementReader {
   std::vector<float> scales_;
   std::vector<std::byte> bytes_;
 };
+
+bool is_f8(formats::SafetensorsType type) noexcept;
+
+// What FP8 tensors' names have behind them where it names their scales, which multiply.
+inline constexpr std::string_view kScaleSuffixes[] = {"_scale_inv", "_scale"};
+
+// Of an FP8 matrix: one for all of it, or one for each block of 128 by 128. Errors: `missing`,
+// `shape`, with the matrix' name.
+Result<const formats::SafetensorsTensor*> find_scales(const formats::SafetensorsSet& set,
+                                                      const formats::SafetensorsTensor& tensor);
 
 // The value of one byte. Source: OCP 8-bit floating point (OFP8) 1.0.
 float widen_f8_e4m3(uint8_t byte) noexcept;
