@@ -21,6 +21,23 @@ void for_each_name(std::string_view keys, F&& f) {
   }
 }
 
+// `pattern` matches the key, or what is before one of its dots.
+bool is_or_is_under(std::string_view key, std::string_view pattern) {
+  const size_t star = pattern.find('*');
+  const std::string_view start = pattern.substr(0, star);
+  if (!key.starts_with(start)) return false;
+  key.remove_prefix(start.size());
+  if (star == std::string_view::npos) return key.empty() || key.front() == '.';
+  key = key.substr(0, key.find('.'));
+  return key.ends_with(pattern.substr(star + 1));
+}
+
+bool says_something(const DataValue& value) {
+  if (value.kind == Kind::list) return !value.list.empty();
+  if (value.kind == Kind::dict) return !value.dict.empty();
+  return value.kind != Kind::null;
+}
+
 }  // namespace
 
 CheckpointConfig::CheckpointConfig(const DataValue& root) {
@@ -127,17 +144,15 @@ std::vector<float> CheckpointConfig::reals(std::string_view keys) {
   return out;
 }
 
-void CheckpointConfig::ignore(std::string_view key) {
-  for (auto at = entries_.lower_bound(key); at != entries_.end(); ++at) {
-    if (!std::string_view(at->first).starts_with(key)) break;
-    if (at->first.size() == key.size() || at->first[key.size()] == '.') at->second.is_known = true;
-  }
+void CheckpointConfig::ignore(std::string_view pattern) {
+  for (auto& [key, entry] : entries_)
+    if (!entry.is_known && is_or_is_under(key, pattern)) entry.is_known = true;
 }
 
 std::vector<std::string> CheckpointConfig::unknown_keys() const {
   std::vector<std::string> keys;
   for (const auto& [key, entry] : entries_)
-    if (!entry.is_known) keys.push_back(key);
+    if (!entry.is_known && says_something(entry.value)) keys.push_back(key);
   return keys;
 }
 

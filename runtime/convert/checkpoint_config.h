@@ -38,8 +38,10 @@ class CheckpointConfig {
   void refuse(std::string_view key, std::string why);  // the first refusal stays
   const Status& status() const noexcept { return status_; }
 
-  // Marks a key and everything under it as understood.
-  void ignore(std::string_view key);
+  // Marks a key and everything under it as understood. '*' stands for any letters of one name.
+  void ignore(std::string_view pattern);
+  // Keys that were neither asked for nor ignored; those without a value, null or empty, say
+  // nothing.
   std::vector<std::string> unknown_keys() const;
 
  private:
