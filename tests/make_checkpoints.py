@@ -534,7 +534,8 @@ def tokenizer_json(keys):
         result["normalizer"] = {"type": "NFC"}
         result["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
             {"type": "Split", "pattern": {"Regex": QWEN2}, "behavior": "Isolated", "invert": False},
-            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]}
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
+             "use_regex": False}]}
         result["model"] = {"type": "BPE", "byte_fallback": False, "ignore_merges": False,
                            "vocab": {t: i for i, t in enumerate(tokens)
                                      if types[i] not in (3, 4, 5)},

@@ -3,12 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include "formats/json/json.h"
+#include "formats/text/tokenizer.h"
 #include "quant/dispatch.h"
+#include "quant/reference.h"
+#include "runtime/convert/checkpoint_config.h"
 #include "runtime/convert/checkpoint_convert.h"
+#include "runtime/convert/checkpoint_keys.h"
 #include "runtime/convert/element_reader.h"
 #include "tests/golden_case.h"
 #include "tests/temporary_directory.h"
@@ -21,12 +29,14 @@ using larder::runtime::CheckpointPlan;
 namespace {
 
 const std::string kFolders = LARDER_TEST_DATA_DIR "/checkpoints";
+const std::string kSavedFolders = LARDER_TEST_DATA_DIR "/saved_checkpoints";
 
 // Folders of make_checkpoints.py: some are checked in, all are in LARDER_CHECKPOINTS_DIR.
 std::vector<fs::path> folders() {
   std::vector<fs::path> found;
   const char* const all = LARDER_CHECKPOINTS_DIR;
-  for (const auto& entry : fs::directory_iterator(*all != '\0' ? fs::path(all) : fs::path(kFolders)))
+  for (const auto& entry :
+       fs::directory_iterator(*all != '\0' ? fs::path(all) : fs::path(kFolders)))
     found.push_back(entry.path());
   std::sort(found.begin(), found.end());
   return found;
@@ -70,7 +80,139 @@ void check_same_tensors(const formats::GgufFile& expected, const formats::GgufFi
   }
 }
 
+std::vector<int32_t> ids_of(const formats::DataValue* list) {
+  std::vector<int32_t> ids;
+  if (list != nullptr)
+    for (const formats::DataValue& id : list->list) ids.push_back(static_cast<int32_t>(id.integer));
+  return ids;
+}
+
+formats::DataValue read_json(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  auto value = formats::parse_json(text);
+  REQUIRE_MESSAGE(value.ok(), path, ": ", value.status().to_string());
+  return std::move(*value);
+}
+
+// Most that a logit of the last positions, as expected.json has them, is off.
+double farthest(const formats::DataValue& expected,
+                const std::shared_ptr<const runtime::Model>& model) {
+  const std::vector<int32_t> ids = ids_of(expected.find("ids"));
+  const std::vector<int32_t> source = ids_of(expected.find("source"));
+  RunOptions options;
+  options.forward.arithmetic = quant::Arithmetic::exact;
+  options.forward.max_positions = static_cast<int32_t>(std::max(ids.size(), source.size()));
+  PromptTrace last;
+  for (const formats::DataValue& row : expected.find("logits")->list)
+    for (const formats::DataValue& x : row.list)
+      last.logits.push_back(static_cast<float>(
+          x.kind == formats::DataValue::Kind::integer ? static_cast<double>(x.integer) : x.real));
+  REQUIRE(last.logits.size() > 0);
+  return farthest(last, run_tokens(model, ids, options, source));
+}
+
+// As transformers' tokenizer does, with what it puts before and behind a text.
+void check_same_ids(const formats::DataValue& texts, const runtime::Model& model) {
+  const auto tokenizer = formats::Tokenizer::create(model.file());
+  REQUIRE_MESSAGE(tokenizer.ok(), tokenizer.status().to_string());
+  CHECK(texts.list.size() > 0);
+  for (const formats::DataValue& text : texts.list) {
+    std::vector<int32_t> ids;
+    if ((*tokenizer)->adds_bos()) ids.push_back((*tokenizer)->bos());
+    REQUIRE((*tokenizer)
+                ->encode(text.find("text")->string, formats::SpecialTokens::recognised, ids)
+                .ok());
+    if ((*tokenizer)->adds_eos()) ids.push_back((*tokenizer)->eos());
+    CHECK_MESSAGE(ids == ids_of(text.find("ids")), text.find("text")->string);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("convert: folders that transformers saved give its logits and its tokens") {
+  // Sums of 160 products, and an exponential in each expert: some 1e-6 between two float32
+  // programs.
+  constexpr double kTolerance = 2e-5;
+  for (const auto& entry : fs::directory_iterator(kSavedFolders)) {
+    const std::string folder = entry.path();
+    CAPTURE(folder);
+    const TemporaryDirectory directory;
+    runtime::CheckpointOptions options;
+    options.mix = runtime::find_mix("f32");  // FP8 times its scale is no BF16
+    const auto paths = convert(folder, directory.path("out.gguf"), options);
+    CHECK_MESSAGE(paths.ok(), paths.status().to_string());
+    if (!paths) continue;
+    const auto model = open(paths->front());
+    const formats::DataValue expected = read_json(folder + "/expected.json");
+    CHECK(farthest(expected, model) <= kTolerance);
+    check_same_ids(*expected.find("texts"), *model);
+  }
+}
+
+TEST_CASE("convert: the storyteller's checkpoint is the storyteller's file") {
+  const std::string folder = std::string(LARDER_SHARED_DIR) + "/weights/storyteller";
+  if (!fs::exists(folder + "/model.safetensors")) {
+    MESSAGE("skipped: no trained model on this machine");
+    return;
+  }
+  const TemporaryDirectory directory;
+  const auto paths = convert(folder, directory.path("out.gguf"));
+  REQUIRE_MESSAGE(paths.ok(), paths.status().to_string());
+  const auto expected = open(folder + "/storyteller-f16.gguf"), got = open(paths->front());
+  // Its checkpoint is float16 throughout, where the file keeps routers and norms as trained.
+  for (const formats::GgufTensor& tensor : expected->file().tensors()) {
+    const formats::GgufTensor* const other = got->file().find_tensor(tensor.name);
+    REQUIRE(other != nullptr);
+    REQUIRE(other->type == tensor.type);
+    const auto from = expected->file().data(tensor), to = got->file().data(*other);
+    if (tensor.type->name != "F32") {
+      CHECK(std::ranges::equal(from, to));
+      continue;
+    }
+    for (size_t i = 0; i < from.size(); i += sizeof(float)) {
+      float trained = 0, converted = 0;
+      std::memcpy(&trained, from.data() + i, sizeof trained);
+      std::memcpy(&converted, to.data() + i, sizeof converted);
+      REQUIRE(converted == quant::reference::widen_f16(quant::reference::narrow_f16(trained)));
+    }
+  }
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 64; ++i) tokens.push_back(i * 61 % 4096);
+  RunOptions options;
+  options.forward.arithmetic = quant::Arithmetic::exact;
+  options.forward.max_positions = 64;
+  // Rounding norms and routers moves logits, of a deviation of 3.5, by 0.0053.
+  CHECK(farthest(run_tokens(expected, tokens, options), run_tokens(got, tokens, options)) <= 0.01);
+}
+
+// The keys that releases of the families have in config.json, 2026-08.
+TEST_CASE("convert: no key of the releases' configurations is unknown") {
+  const fs::path folder = LARDER_TEST_DATA_DIR "/release_configs";
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    CAPTURE(entry.path().string());
+    const formats::DataValue root = read_json(entry.path());
+    runtime::CheckpointConfig config(root);
+    const auto family = runtime::find_family(config.string("model_type").value_or(""));
+    REQUIRE(family != nullptr);
+    formats::GgufWriter out;
+    const auto sizes = runtime::write_checkpoint_keys(*family, config, out);
+    CHECK_MESSAGE(sizes.ok(), sizes.status().to_string());
+    runtime::rope_factors(config);
+    CHECK(config.status().ok());
+    for (const std::string& key : config.unknown_keys()) FAIL_CHECK(key);
+  }
+}
+
+TEST_CASE("convert: a pattern ignores a key and what is under it, and nothing more") {
+  const auto root = formats::parse_json(
+      R"({"a_dropout": 1, "dropouts": 1, "q": {"x": 1, "y": {"z": 1}}, "qq": 1, "_n": 1, "n_": 1,
+          "nothing": null, "empty": [], "none": {}})");
+  REQUIRE(root.ok());
+  runtime::CheckpointConfig config(*root);
+  for (const char* pattern : {"*dropout", "q", "_*"}) config.ignore(pattern);
+  CHECK(config.unknown_keys() == std::vector<std::string>{"dropouts", "n_", "qq"});
+}
 
 TEST_CASE("convert: goldens' checkpoints become files with the goldens' tensors and logits") {
   for (const fs::path& folder : folders()) {
