@@ -1,6 +1,7 @@
 // larder quantize: the command line, what it refuses, and what is left when it is killed.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -125,6 +126,29 @@ TEST_CASE("quantize: what is quantised already is not quantised again by acciden
   REQUIRE(larder_run({"quantize", in, half, "q8_0"}).code == 0);
   check_error(larder_run({"quantize", half, out, "q4_0"}), 3, "--allow-requantize");
   CHECK(larder_run({"quantize", half, out, "q4_0", "--allow-requantize"}).code == 0);
+}
+
+TEST_CASE("quantize: a shard that is cut short or missing is told before anything is written") {
+  const TemporaryFolder folder;
+  const std::string whole = tiny_file(folder), out = folder.path() + "/out.gguf";
+  const std::vector<std::string> split = {
+      "quantize", whole, folder.path() + "/split.gguf", "q8_0", "-q", "--split-max-size", "64K"};
+  REQUIRE(larder_run(split).code == 0);
+  const size_t n_before = n_files(folder);
+  REQUIRE(n_before > 3);
+  std::vector<std::string> shards;
+  for (const auto& entry : fs::directory_iterator(folder.path()))
+    if (has(entry.path().filename(), "split-")) shards.push_back(entry.path());
+  std::sort(shards.begin(), shards.end());
+  const std::vector<std::string> again = {"quantize", shards[0], out,
+                                          "q4_0",     "-q",      "--allow-requantize"};
+  const std::string last = content(shards.back());
+  fs::resize_file(shards.back(), fs::file_size(shards.back()) - 1);
+  check_error(larder_run(again), 3, shards.back());
+  CHECK(n_files(folder) == n_before);
+  fs::remove(shards.back());
+  check_error(larder_run(again), 3, shards.back());
+  CHECK(n_files(folder) == n_before - 1);
 }
 
 // Any signal at any moment: the input stays, the output is whole or not there, and the next run

@@ -13,6 +13,7 @@
 #include "runtime/convert/checkpoint_vocabulary.h"
 #include "runtime/convert/model_outline.h"
 #include "runtime/convert/quantize_plan.h"
+#include "runtime/session/session_options.h"
 
 namespace larder::runtime {
 namespace {
@@ -167,26 +168,35 @@ Status CheckpointPlan::choose_types(const CheckpointOptions& options) {
 
 Result<std::vector<std::string>> CheckpointPlan::run(const std::string& out,
                                                      const RunOptions& options) try {
+  if (Status s = check_threads(options.n_threads); !s.ok()) return s;
+  // What is not finished is removed with it.
+  const std::unique_ptr<formats::GgufSplitWriter> writer = std::move(writer_);
+  if (Status s = write_tensors(*writer, out, options); !s.ok()) return s;
+  if (Status s = writer->finish(); !s.ok()) return s;
+  return writer->paths();
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory();
+}
+
+Status CheckpointPlan::write_tensors(formats::GgufSplitWriter& writer, const std::string& out,
+                                     const RunOptions& options) {
   uint64_t most_columns = 1, n_done = 0;
   for (const CheckpointTensor& tensor : tensors_.tensors) {
     most_columns = std::max(most_columns, tensor.dims[0]);
-    writer_->add_tensor(tensor.name, *tensor.type, tensor.dims);
+    writer.add_tensor(tensor.name, *tensor.type, tensor.dims);
   }
   quant::Parallel parallel(options.n_threads);
   CheckpointStream stream(set_, *options.kernels, parallel, static_cast<int64_t>(most_columns));
-  if (Status s = writer_->begin(out); !s.ok()) return s;
+  if (Status s = writer.begin(out); !s.ok()) return s;
   const auto sink = [&](std::span<const std::byte> bytes) {
     n_done += bytes.size();
     if (options.progress && !options.progress(n_done, size_bytes_))
       return Status(Cause::cancelled, "interrupted");
-    return writer_->append(bytes);
+    return writer.append(bytes);
   };
   for (const CheckpointTensor& tensor : tensors_.tensors)
     if (Status s = stream.write(tensor, sink); !s.ok()) return s;
-  if (Status s = writer_->finish(); !s.ok()) return s;
-  return writer_->paths();
-} catch (const std::bad_alloc&) {
-  return Status::out_of_memory();
+  return {};
 }
 
 }  // namespace larder::runtime

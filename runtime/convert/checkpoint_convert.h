@@ -38,16 +38,18 @@ class CheckpointPlan {
   struct RunOptions {
     const quant::KernelSet* kernels = nullptr;
     int n_threads = 1;
-    // Asked between tensors; false cancels. Bytes of the file.
+    // Asked before every piece is written; false cancels. Bytes of the file.
     std::function<bool(uint64_t n_done, uint64_t n_total)> progress;
   };
-  // Once. The file appears whole or not at all. The paths of all shards.
+  // REQUIRES: not called before. The file appears whole or not at all. The paths of all shards.
   Result<std::vector<std::string>> run(const std::string& out, const RunOptions& options);
 
  private:
   explicit CheckpointPlan(formats::SafetensorsSet set, uint64_t most_shard_bytes);
   Status prepare(const std::string& folder, const CheckpointOptions& options);
   Status choose_types(const CheckpointOptions& options);
+  Status write_tensors(formats::GgufSplitWriter& writer, const std::string& out,
+                       const RunOptions& options);
 
   formats::SafetensorsSet set_;
   std::unique_ptr<formats::GgufSplitWriter> writer_;
