@@ -2,12 +2,9 @@
 // error, never an exception, and never the end of the program.
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
@@ -15,40 +12,9 @@
 #include "runtime/session/chat.h"
 #include "runtime/session/generation.h"
 #include "runtime/session/session.h"
+#include "tests/failing_allocations.h"
+#include "tests/paged_model.h"
 #include "tests/tiny_model.h"
-
-namespace {
-
-enum class Exhaustion { none, once, for_good };
-std::atomic<Exhaustion> exhaustion = Exhaustion::none;
-std::atomic<int64_t> n_left = 0;  // allocations until the failure
-
-bool fails() noexcept {
-  const Exhaustion mode = exhaustion.load(std::memory_order_relaxed);
-  if (mode == Exhaustion::none) return false;
-  const int64_t before = n_left.fetch_sub(1, std::memory_order_relaxed);
-  return before == 0 || (before < 0 && mode == Exhaustion::for_good);
-}
-
-}  // namespace
-
-void* operator new(size_t size) {
-  if (!fails()) {
-    if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  }
-  throw std::bad_alloc();
-}
-void* operator new(size_t size, std::align_val_t alignment) {
-  const auto step = static_cast<size_t>(alignment);
-  if (!fails()) {
-    if (void* memory = std::aligned_alloc(step, (size + step - 1) / step * step)) return memory;
-  }
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace larder::tests {
 namespace {
@@ -58,6 +24,7 @@ using runtime::ChatOptions;
 using runtime::Model;
 using runtime::Session;
 using runtime::SessionOptions;
+using runtime::TokenRow;
 
 constexpr int kMostAllocations = 200'000;
 
@@ -112,7 +79,65 @@ void check_path(const std::string& path) {
   }
 }
 
+// Reads that all fail while `fails`, without taking memory.
+class BrokenReads final : public runtime::ReadBackend {
+ public:
+  BrokenReads(std::unique_ptr<ReadBackend> inner, size_t capacity, const bool& fails)
+      : inner_(std::move(inner)), failed_(capacity), fails_(fails) {}
+  const char* name() const noexcept override { return "broken"; }
+  int n_lanes() const noexcept override { return inner_->n_lanes(); }
+  void submit(std::span<const runtime::RawRead> reads) noexcept override {
+    if (!fails_) return inner_->submit(reads);
+    for (const runtime::RawRead& read : reads) failed_[n_failed_++] = read.id;
+  }
+  void hurry(uint32_t id) noexcept override { inner_->hurry(id); }
+  bool take_back(std::span<const uint32_t>) noexcept override { return false; }
+  size_t collect(std::span<runtime::RawResult> results, bool waits) noexcept override {
+    if (n_failed_ == 0) return inner_->collect(results, waits);
+    results[0] = {failed_[--n_failed_], -EIO, 0};
+    return 1;
+  }
+
+ private:
+  std::unique_ptr<ReadBackend> inner_;
+  std::vector<uint32_t> failed_;  // the first n_failed_
+  size_t n_failed_ = 0;
+  const bool& fails_;
+};
+
 }  // namespace
+
+TEST_CASE("memory: an expert that cannot be read is an error, also where it cannot be told") {
+  const TinyFile file;
+  bool fails = false;
+  const MakeBackend broken =
+      [&fails](size_t capacity) -> Result<std::unique_ptr<runtime::ReadBackend>> {
+    auto inner = runtime::make_thread_reads(2, capacity);
+    if (!inner) return inner.status();
+    return std::unique_ptr<runtime::ReadBackend>(
+        std::make_unique<BrokenReads>(std::move(*inner), capacity, fails));
+  };
+  const std::vector<float> expected = mapped_logits(file.model);
+  Runner runner(page(file.model, floor_of(*file.model), broken));
+  std::vector<TokenRow> rows;
+  for (int32_t i = 0; i < 8; ++i) rows.push_back({i * 29 % 256, i, 0, true});
+  runtime::SequenceState* sequences[] = {runner.state.get()};
+  bool is_told = false;
+  for (int n = 0; n < 1000 && !is_told; ++n) {
+    REQUIRE(runner.step().ok());
+    CHECK(runner.logits() == expected);
+    runner.state->truncate(0);
+    fails = true;
+    n_left = n;
+    exhaustion = Exhaustion::for_good;
+    const Status status = runner.forward->run(rows, sequences);
+    exhaustion = Exhaustion::none;
+    fails = false;
+    CHECK((status.cause() == Cause::io || status.cause() == Cause::out_of_memory));
+    is_told = n_left > 0;
+  }
+  CHECK(is_told);
+}
 
 TEST_CASE("memory: each allocation from a golden's file to its logits may fail") {
   const std::string path = std::string(LARDER_SHARED_DIR) + "/goldens/gpt-oss-mxfp4/model.gguf";

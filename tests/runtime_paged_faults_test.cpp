@@ -26,6 +26,17 @@ size_t n_descriptors() {
   return n;
 }
 
+// The last that was opened of a file; -1: none is.
+int youngest_descriptor(const std::string& path) {
+  int youngest = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    if (std::filesystem::read_symlink(entry, ignored) == path)
+      youngest = std::max(youngest, std::stoi(entry.path().filename()));
+  }
+  return youngest;
+}
+
 }  // namespace
 
 TEST_CASE("paged experts: interrupted, short and once failing reads are gone on with") {
@@ -127,27 +138,43 @@ TEST_CASE("paged experts: a file that ends is truncated, one rewritten is change
   }
 }
 
+TEST_CASE("paged experts: a read that is put off for ever is an error") {
+  const TinyFile file;
+  bool is_busy = true;
+  const auto fate = [&is_busy](const RawRead&) { return ReadFate{is_busy ? -EAGAIN : 0, 0}; };
+  Runner runner(page(file.model, floor_of(*file.model), faulty(fate, false)));
+  CHECK(runner.step().cause() == Cause::io);
+  is_busy = false;
+  REQUIRE(runner.step().ok());
+  CHECK(runner.logits() == mapped_logits(file.model));
+}
+
 TEST_CASE("paged experts: a descriptor that is taken away is an error, no crash") {
   const TinyFile file;
-  Paged paged = page(file.model, floor_of(*file.model), threads(2));
-  Runner runner(paged);
-  REQUIRE(runner.step().ok());
-  // The youngest descriptor of the file is the store's.
-  int youngest = -1;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code ignored;
-    const int number = std::stoi(entry.path().filename());
-    if (std::filesystem::read_symlink(entry, ignored) == file.path)
-      youngest = std::max(youngest, number);
-  }
-  REQUIRE(youngest >= 0);
+  int pipe_ends[2] = {};
+  REQUIRE(pipe(pipe_ends) == 0);
+  REQUIRE(write(pipe_ends[1], "x", 1) == 1);
   const int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  REQUIRE(dup2(empty, youngest) == youngest);
-  close(empty);
-  const Status status = runner.step();
-  CHECK(!status.ok());
-  CHECK((status.cause() == Cause::io || status.cause() == Cause::truncated ||
-         status.cause() == Cause::changed));
+  for (const MakeBackend& backend : {threads(2), uring(4)}) {
+    if (!backend(1).ok()) {
+      MESSAGE("skipped: no io_uring here");
+      continue;
+    }
+    for (const int other : {empty, pipe_ends[0]}) {
+      Runner runner(page(file.model, floor_of(*file.model), backend));
+      REQUIRE(runner.step().ok());
+      const int ours = youngest_descriptor(file.path);
+      REQUIRE(ours >= 0);
+      REQUIRE(dup2(other, ours) == ours);
+      const Status status = runner.step();
+      CHECK((status.cause() == Cause::io || status.cause() == Cause::truncated ||
+             status.cause() == Cause::changed));
+    }
+  }
+  // What somebody else waits for is still there.
+  char byte = 0;
+  CHECK(read(pipe_ends[0], &byte, 1) == 1);
+  for (const int end : {empty, pipe_ends[0], pipe_ends[1]}) close(end);
 }
 
 TEST_CASE("paged experts: cancelling between arrivals leaves everything usable") {

@@ -89,10 +89,11 @@ class PagedExpertStore final : public ExpertStore {
   Slot& slot(int32_t index) noexcept { return slots_[static_cast<size_t>(index)]; }
   std::vector<FileRange> samples() const;
   void drop_unchosen(const LayerRoutes& routes) noexcept;
+  Status why_failed(const ExpertPin& pin) const noexcept;
   Status pin(int layer, int32_t expert, ExpertPin& pin);
   void count(const ExpertPlace& place) noexcept;
-  void load(int32_t index, int layer, int32_t expert, bool is_urgent);
-  void poll(bool waits);
+  void load(int32_t index, int layer, int32_t expert, bool is_urgent) noexcept;
+  void poll(bool waits) noexcept;
   void end_read(int32_t index, bool is_well) noexcept;
 
   ExpertLayout layout_;
@@ -203,7 +204,7 @@ void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noex
   }
 }
 
-void PagedExpertStore::load(int32_t index, int layer, int32_t expert, bool is_urgent) {
+void PagedExpertStore::load(int32_t index, int layer, int32_t expert, bool is_urgent) noexcept {
   Slot& to = slot(index);
   to.layer = layer;
   to.expert = expert;
@@ -256,7 +257,7 @@ Status PagedExpertStore::request(int layer, std::span<const int32_t> experts,
 }
 
 // Takes notice of reads that ended.
-void PagedExpertStore::poll(bool waits) {
+void PagedExpertStore::poll(bool waits) noexcept {
   const int64_t begin = waits ? read_clock_us() : 0;
   for (const uint32_t index : reader_->finish(waits))
     end_read(static_cast<int32_t>(index), reader_->status(index).ok());
@@ -281,17 +282,23 @@ size_t PagedExpertStore::gather(std::span<ExpertPin> pins, bool waits) {
   }
 }
 
-Status PagedExpertStore::wait(const ExpertPin& pin, ExpertWeights& weights) {
-  Slot& from = slot(pin.slot);
-  while (from.state == SlotState::loading) poll(true);
-  if (from.state == SlotState::failed) {
-    const Status& why = reader_->status(static_cast<uint32_t>(pin.slot));
+Status PagedExpertStore::why_failed(const ExpertPin& pin) const noexcept {
+  const Status& why = reader_->status(static_cast<uint32_t>(pin.slot));
+  try {
     const ErrorDetail& detail = why.detail();
     return Status(detail.cause, detail.message,
                   "layer " + std::to_string(pin.layer) + ", expert " + std::to_string(pin.expert),
                   detail.offset)
         .with_file(detail.file);
+  } catch (const std::bad_alloc&) {
+    return why;
   }
+}
+
+Status PagedExpertStore::wait(const ExpertPin& pin, ExpertWeights& weights) {
+  Slot& from = slot(pin.slot);
+  while (from.state == SlotState::loading) poll(true);
+  if (from.state == SlotState::failed) return why_failed(pin);
   const LayerWeights& layer = weights_.layers[static_cast<size_t>(pin.layer)];
   const ExpertSpans spans = layout_.spans(pin.layer, pin.expert);
   const auto* data = reinterpret_cast<const uint8_t*>(from.data);

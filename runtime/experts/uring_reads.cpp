@@ -10,11 +10,16 @@
 
 #ifdef LARDER_HAS_LIBURING
 #include <liburing.h>
+#include <unistd.h>
 
 #include "runtime/experts/read_queue.h"
 
 namespace larder::runtime {
 namespace {
+
+// A host that closed the descriptor may have a pipe or a socket there now, of which a ring would
+// take what comes, or wait for it; pread refuses.
+bool is_file(int descriptor) noexcept { return ::lseek(descriptor, 0, SEEK_CUR) >= 0; }
 
 class UringReads final : public ReadBackend {
  public:
@@ -69,7 +74,10 @@ class UringReads final : public ReadBackend {
       io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
       if (entry == nullptr) break;
       const RawRead read = queue_.pop();
-      io_uring_prep_read(entry, read.descriptor, read.to, read.n_bytes, read.offset);
+      if (is_file(read.descriptor))
+        io_uring_prep_read(entry, read.descriptor, read.to, read.n_bytes, read.offset);
+      else
+        io_uring_prep_nop(entry);  // whose answer is that of a file that ends here
       entry->user_data = uint64_t{read.id} << 1 | (read.is_urgent ? 1 : 0);
       flying_.push_back(entry->user_data);
       ++n_added;

@@ -24,6 +24,8 @@ int open_file(const std::string& path, int flags) noexcept {
     // O_NONBLOCK: a FIFO that took the file's place must not wait.
     descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
   } while (descriptor < 0 && errno == EINTR);
+  // From here on it would only make io_uring refuse reads where the file system has to wait.
+  if (descriptor >= 0) ::fcntl(descriptor, F_SETFL, flags);
   return descriptor;
 }
 

@@ -19,6 +19,18 @@ constexpr uint64_t pieces_of(uint64_t span_bytes) {
 
 // A disk's hiccup is worth another try; more would only make a bad sector slower.
 constexpr int kMaxFailures = 2;
+// So often a read may be put off before that is an error: nobody waits for ever.
+constexpr uint16_t kMaxPostponed = 1000;
+
+// A sentence is put together where there is memory for it.
+template <class Tell>
+Status told(const Tell& tell) noexcept {
+  try {
+    return tell();
+  } catch (...) {
+    return Status::out_of_memory();
+  }
+}
 
 }  // namespace
 
@@ -74,7 +86,7 @@ RawRead WeightReader::raw(uint32_t index) const noexcept {
 }
 
 void WeightReader::begin(uint32_t group, std::span<const FileRange> ranges, std::byte* to,
-                         bool is_urgent) {
+                         bool is_urgent) noexcept {
   assert(groups_[group].n_unanswered == 0 && !ranges.empty());
   groups_[group] = {};
   groups_[group].first_shard = groups_[group].last_shard = ranges.front().shard;
@@ -130,16 +142,18 @@ void WeightReader::go_on(uint32_t index, uint32_t from) noexcept {
   backend_->submit(read);
 }
 
-void WeightReader::answer(const RawResult& result) {
+void WeightReader::answer(const RawResult& result) noexcept {
   Piece& piece = pieces_[result.id];
   last_end_us_ = std::max(last_end_us_, result.ended_us);
-  if (result.n_bytes == -EINTR || result.n_bytes == -EAGAIN) return go_on(result.id, piece.n_done);
+  const bool is_postponed = result.n_bytes == -EINTR || result.n_bytes == -EAGAIN;
+  if (is_postponed && ++piece.n_postponed < kMaxPostponed) return go_on(result.id, piece.n_done);
   if (result.n_bytes < 0) {
     if (++piece.n_failures < kMaxFailures) return go_on(result.id, piece.n_done);
-    const int error = static_cast<int>(-result.n_bytes);
-    return fail(result.id,
-                Status(Cause::io, "cannot read: " + std::generic_category().message(error), {},
-                       piece.offset + piece.n_done));
+    return fail(result.id, told([&] {
+                  const int error = static_cast<int>(-result.n_bytes);
+                  return Status(Cause::io, "cannot read: " + std::generic_category().message(error),
+                                {}, piece.offset + piece.n_done);
+                }));
   }
   const auto n = static_cast<uint32_t>(
       std::min<int64_t>(result.n_bytes, int64_t{piece.n_bytes} - piece.n_done));
@@ -149,19 +163,21 @@ void WeightReader::answer(const RawResult& result) {
   // Reads past the page cache begin at blocks.
   const auto from = files_.is_direct() ? static_cast<uint32_t>(align_down(done)) : done;
   if (from > piece.n_done || ++piece.n_failures < kMaxFailures) return go_on(result.id, from);
-  fail(result.id, Status(Cause::truncated,
-                         "the file ends where " + std::to_string(piece.n_needed - done) +
-                             " more bytes are read",
-                         {}, piece.offset + done));
+  fail(result.id, told([&] {
+         return Status(Cause::truncated,
+                       "the file ends where " + std::to_string(piece.n_needed - done) +
+                           " more bytes are read",
+                       {}, piece.offset + done);
+       }));
 }
 
-void WeightReader::fail(uint32_t index, Status status) {
+void WeightReader::fail(uint32_t index, Status status) noexcept {
   Group& group = groups_[pieces_[index].group];
   if (group.status.ok()) group.status = status.with_file(files_.path(pieces_[index].shard));
   end(index);
 }
 
-void WeightReader::end(uint32_t index) {
+void WeightReader::end(uint32_t index) noexcept {
   const Piece& piece = pieces_[index];
   if (!files_.is_direct()) files_.forget(piece.shard, piece.offset, piece.n_bytes);
   land(1);
@@ -184,16 +200,17 @@ void WeightReader::free_pieces(Group& group) noexcept {
 }
 
 // Looks at the files behind the last read: what was read before is then known to be theirs.
-void WeightReader::finish_group(uint32_t index) {
+void WeightReader::finish_group(uint32_t index) noexcept {
   Group& group = groups_[index];
   free_pieces(group);
   for (int32_t shard = group.first_shard; shard <= group.last_shard; ++shard) {
-    if (Status s = files_.check(shard); !s.ok()) group.status = s;
+    Status now = told([&] { return files_.check(shard); });
+    if (!now.ok()) group.status = std::move(now);
   }
   finished_.push_back(index);
 }
 
-std::span<const uint32_t> WeightReader::finish(bool waits) {
+std::span<const uint32_t> WeightReader::finish(bool waits) noexcept {
   finished_.clear();
   RawResult results[32];
   while (true) {

@@ -19,7 +19,8 @@
 
 namespace larder::runtime {
 
-// Called by one thread at a time; allocates nothing after construction but errors.
+// Called by one thread at a time; allocates nothing after construction but errors, which where
+// there is no memory to tell them are `out_of_memory`.
 class WeightReader {
  public:
   static constexpr uint64_t kAlignment = WeightFiles::kAlignment;
@@ -45,7 +46,8 @@ class WeightReader {
 
   // Begins to fill spans, one behind another from `to` on. `to` is aligned; it must not move or go
   // until the group is finished. REQUIRES: the group is not under way.
-  void begin(uint32_t group, std::span<const FileRange> ranges, std::byte* to, bool is_urgent);
+  void begin(uint32_t group, std::span<const FileRange> ranges, std::byte* to,
+             bool is_urgent) noexcept;
   // A group that was not urgent is now.
   void hurry(uint32_t group) noexcept;
   // Nobody wants a group any more. Whether nothing of it began: then it never was, and finish()
@@ -54,7 +56,7 @@ class WeightReader {
 
   // Groups that finished since, well or not; none twice. If there is none, and reads are under way,
   // waits for one if `waits`.
-  std::span<const uint32_t> finish(bool waits);
+  std::span<const uint32_t> finish(bool waits) noexcept;
   // Of a finished group: ok, `io`, `truncated` or `changed`.
   const Status& status(uint32_t group) const noexcept { return groups_[group].status; }
 
@@ -70,6 +72,7 @@ class WeightReader {
     uint32_t n_bytes = 0, n_needed = 0, n_done = 0;
     uint64_t offset = 0;
     std::byte* to = nullptr;
+    uint16_t n_postponed = 0;
     uint8_t n_failures = 0;
     bool is_urgent = true;
   };
@@ -81,13 +84,13 @@ class WeightReader {
 
   uint32_t add_piece(const Piece& piece) noexcept;
   RawRead raw(uint32_t index) const noexcept;
-  void answer(const RawResult& result);
+  void answer(const RawResult& result) noexcept;
   void go_on(uint32_t index, uint32_t from) noexcept;
-  void fail(uint32_t index, Status status);
-  void end(uint32_t index);
+  void fail(uint32_t index, Status status) noexcept;
+  void end(uint32_t index) noexcept;
   void land(size_t n_pieces) noexcept;
   void free_pieces(Group& group) noexcept;
-  void finish_group(uint32_t index);
+  void finish_group(uint32_t index) noexcept;
 
   const WeightFiles& files_;
   std::unique_ptr<ReadBackend> backend_;
