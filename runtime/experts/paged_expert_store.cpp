@@ -21,9 +21,6 @@ constexpr uint64_t kMinProbedBytes = uint64_t{256} << 20;
 constexpr size_t kSamples = 512;
 // Predictions of more experts than any model uses at a time are cut.
 constexpr size_t kMaxRanks = 64;
-// A tenth more may be read for being read in time: measured on 12 layers of Qwen3-30B-A3B's shapes
-// with a disk of 3 GB/s, nine of ten experts read ahead are used.
-constexpr PrefetchRules kPrefetch = {.max_growth = 0.1f};
 // What a reading thread touches of its stack, and what the system keeps for it.
 constexpr uint64_t kThreadBytes = 64 << 10;
 constexpr uint64_t kMostThreads = 8;
@@ -50,7 +47,7 @@ class PagedExpertStore final : public ExpertStore {
         slab_(std::move(slab)),
         pool_slots_(std::move(pool_slots)),
         policy_(layout_.policy_shape(pool_slots_)),
-        advisor_(static_cast<int32_t>(kMaxRanks), kPrefetch),
+        advisor_(static_cast<int32_t>(kMaxRanks), {}),
         slots_(static_cast<size_t>(policy_.n_slots())) {
     ahead_.reserve(kMaxRanks);
     std::byte* at = slab_.data();

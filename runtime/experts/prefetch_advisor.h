@@ -15,7 +15,9 @@ struct PrefetchRules {
   // so it loses well above one half. Source: measurements of others, 2026-08: gains at 71 % and
   // above, losses at 41 %.
   float break_even = 0.6f;
-  float max_growth = 0.03f;     // bytes read in vain, of all that are read
+  // Experts read in vain, of all that are read. Measured on 12 layers of Qwen3-30B-A3B's shapes
+  // with a disk of 3 GB/s: a tenth more may be read for being read in time.
+  float max_growth = 0.1f;
   int32_t probe_interval = 32;  // steps between looks at predictions that did not pay
 };
 
