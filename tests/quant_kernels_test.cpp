@@ -59,13 +59,14 @@ struct Problem {
   }
 };
 
-Problem make_problem(const FormatTraits& traits, int32_t n_blocks, uint32_t seed) {
+Problem make_problem(const FormatTraits& traits, int32_t n_blocks, uint32_t seed,
+                     int32_t n_rows = kMostRows) {
   Problem p{traits, n_blocks * traits.block_elements, {}, {}, {}};
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
-  p.storage.resize(1 + p.row_size() * kMostRows);
+  p.storage.resize(1 + p.row_size() * static_cast<size_t>(n_rows));
   std::vector<float> x(static_cast<size_t>(p.n_cols));
-  for (int32_t r = 0; r < kMostRows; ++r) {
+  for (int32_t r = 0; r < n_rows; ++r) {
     for (float& v : x) v = 0.05f * normal(random);
     reference::quantize(traits.format, x.data(), p.n_cols,
                         p.weights() + static_cast<size_t>(r) * p.row_size());
@@ -222,6 +223,27 @@ TEST_CASE("kernels: the same bits from rows and from panels, on every instructio
                           stride));
           CHECK(is_corner(run_gemm(*set, p, n_rows, n_tokens, stride), expected, n_rows, n_tokens,
                           stride));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernels: the same bits from rows and from panels, however wide") {
+  constexpr int32_t kWideRows = 17, kWideTokens = 6;
+  for (const FormatTraits& traits : integer_formats()) {
+    CAPTURE(traits.name);
+    // Around what is added up at a time: 16 blocks, and 120 of them.
+    for (const int32_t n_blocks : {8, 9, 16, 24, 41, 121}) {
+      CAPTURE(n_blocks);
+      const Problem p = make_problem(traits, n_blocks, 10, kWideRows);
+      const Output expected =
+          run_gemm(*find_kernels("scalar"), p, kWideRows, kWideTokens, kMostRows);
+      for (const KernelSet* set : supported_sets()) {
+        CAPTURE(set->name);
+        for (const int32_t n_tokens : {1, kWideTokens}) {
+          const Output out = run_gemv(*set, p, kWideRows, n_tokens, kWideRows);
+          CHECK(is_corner(out, expected, kWideRows, n_tokens, kWideRows));
         }
       }
     }

@@ -137,6 +137,18 @@ struct Avx2Int8 : Avx2 {
     }
     return {reduce_rows(first), reduce_rows(second)};
   }
+  [[gnu::always_inline]] static void transpose_16x16(Ints* rows) {
+    __m256i halves[2][kPanelRows];  // lanes 0 to 7, lanes 8 to 15
+    for (int r = 0; r < kPanelRows; ++r) {
+      halves[0][r] = rows[r].low;
+      halves[1][r] = rows[r].high;
+    }
+    auto* const columns = reinterpret_cast<__m256i*>(rows);
+    for (int h = 0; h < 2; ++h) {
+      transpose_8x8(halves[h], columns + 16 * h, 2);
+      transpose_8x8(halves[h] + 8, columns + 16 * h + 1, 2);
+    }
+  }
   [[gnu::always_inline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     const auto at = [=](int r) {
       int16_t half;

@@ -220,6 +220,16 @@ struct ScalarInt8 : Scalar {
       for (int r = 0; r < 16; ++r) __builtin_memcpy(pairs + 16 * i + r, rows[r].lane + 2 * i, 4);
     }
   }
+  // Lane c of row r and lane r of row c change places.
+  [[gnu::noinline]] static void transpose_16x16(Ints* rows) {
+    for (int r = 0; r < 16; ++r) {
+      for (int c = 0; c < r; ++c) {
+        const int32_t lane = rows[r].lane[c];
+        rows[r].lane[c] = rows[c].lane[r];
+        rows[c].lane[r] = lane;
+      }
+    }
+  }
   // Dword i of the 16 bytes at `offset` from each row goes to lane r of columns[i].
   [[gnu::noinline]] static void load_columns(const uint8_t* const* rows, size_t offset,
                                              Ints* columns) {

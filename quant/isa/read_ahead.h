@@ -7,11 +7,14 @@ namespace larder::quant {
 
 // Walks over the runs of a matrix: of a tile, the first blocks of each row in turn, then the next
 // ones; then the next tile. Rows of one run are read in the order of the file.
-template <class Block, int32_t run_blocks>
+template <class Block>
 class RunWalk {
  public:
-  RunWalk(const WeightRows& weights, int32_t n_blocks)
-      : tile_(weights.data), row_bytes_(weights.row_bytes), n_blocks_(n_blocks) {}
+  RunWalk(const WeightRows& weights, int32_t n_blocks, int32_t run_blocks)
+      : tile_(weights.data),
+        row_bytes_(weights.row_bytes),
+        n_blocks_(n_blocks),
+        run_blocks_(run_blocks) {}
 
   const uint8_t* run() const {
     return tile_ + static_cast<size_t>(row_) * row_bytes_ +
@@ -20,21 +23,20 @@ class RunWalk {
   void next() {
     if (++row_ < kPanelRows) return;
     row_ = 0;
-    block_ += run_blocks;
+    block_ += run_blocks_;
     if (block_ < n_blocks_) return;
     block_ = 0;
     tile_ += row_bytes_ * kPanelRows;
   }
   void skip(size_t n_bytes) {
-    const int32_t blocks = n_blocks_ < run_blocks ? n_blocks_ : run_blocks;
-    const size_t run_bytes = static_cast<size_t>(blocks) * sizeof(Block);
+    const size_t run_bytes = static_cast<size_t>(run_blocks_) * sizeof(Block);
     for (size_t bytes = 0; bytes < n_bytes; bytes += run_bytes) next();
   }
 
  private:
   const uint8_t* tile_;
   size_t row_bytes_;
-  int32_t n_blocks_, row_ = 0, block_ = 0;
+  int32_t n_blocks_, run_blocks_, row_ = 0, block_ = 0;
 };
 
 // How far ahead of its use memory is asked for. What the hardware reads ahead by itself ends with
