@@ -206,8 +206,8 @@ TEST_CASE("convert: no key of the releases' configurations is unknown") {
 
 TEST_CASE("convert: a pattern ignores a key and what is under it, and nothing more") {
   const auto root = formats::parse_json(
-      R"({"a_dropout": 1, "dropouts": 1, "q": {"x": 1, "y": {"z": 1}}, "qq": 1, "_n": 1, "n_": 1,
-          "nothing": null, "empty": [], "none": {}})");
+      R"({"a_dropout": 1, "dropouts": 1, "q": {"x": 1, "y": {"z": 1}}, "p": {"b_dropout": 1},
+          "qq": 1, "_n": 1, "n_": 1, "nothing": null, "empty": [], "none": {}})");
   REQUIRE(root.ok());
   runtime::CheckpointConfig config(*root);
   for (const char* pattern : {"*dropout", "q", "_*"}) config.ignore(pattern);

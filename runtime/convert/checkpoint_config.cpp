@@ -21,15 +21,21 @@ void for_each_name(std::string_view keys, F&& f) {
   }
 }
 
-// `pattern` matches the key, or what is before one of its dots.
+// `pattern` matches the key, or what is before one of its dots; one that begins with '*' matches
+// any of the names between its dots.
 bool is_or_is_under(std::string_view key, std::string_view pattern) {
   const size_t star = pattern.find('*');
   const std::string_view start = pattern.substr(0, star);
   if (!key.starts_with(start)) return false;
   key.remove_prefix(start.size());
   if (star == std::string_view::npos) return key.empty() || key.front() == '.';
-  key = key.substr(0, key.find('.'));
-  return key.ends_with(pattern.substr(star + 1));
+  const std::string_view end = pattern.substr(star + 1);
+  for (;;) {
+    const size_t dot = key.find('.');
+    if (key.substr(0, dot).ends_with(end)) return true;
+    if (star > 0 || dot == std::string_view::npos) return false;
+    key.remove_prefix(dot + 1);
+  }
 }
 
 bool says_something(const DataValue& value) {

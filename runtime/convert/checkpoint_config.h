@@ -38,7 +38,8 @@ class CheckpointConfig {
   void refuse(std::string_view key, std::string why);  // the first refusal stays
   const Status& status() const noexcept { return status_; }
 
-  // Marks a key and everything under it as understood. '*' stands for any letters of one name.
+  // Marks a key and everything under it as understood. '*' stands for any letters of one
+  // name, of any depth where it stands first.
   void ignore(std::string_view pattern);
   // Keys that were neither asked for nor ignored; those without a value, null or empty, say
   // nothing.
