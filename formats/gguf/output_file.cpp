@@ -80,11 +80,12 @@ Result<OutputFile> OutputFile::create(const std::string& path, Readers readers) 
 }
 
 // False where another process took the new file for an abandoned one before it was locked. Where
-// files cannot be locked, nobody removes them either.
+// files cannot be locked, nobody removes them either; one that cannot be examined is taken as
+// there.
 bool OutputFile::keep_from_removal() noexcept {
   struct stat info = {};
   ::flock(descriptor_, LOCK_EX | LOCK_NB);
-  return ::fstat(descriptor_, &info) == 0 && info.st_nlink > 0;
+  return ::fstat(descriptor_, &info) != 0 || info.st_nlink > 0;
 }
 
 void OutputFile::remove_abandoned(const std::string& path) noexcept try {
