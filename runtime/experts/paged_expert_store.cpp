@@ -30,9 +30,10 @@ enum class SlotState : uint8_t { empty, loading, ready, failed };
 struct Slot {
   int32_t layer = -1, expert = -1;
   SlotState state = SlotState::empty;
-  bool is_ahead = false;    // read before it was asked for, and not asked for since
-  int32_t n_pins = 0;       // of callers
-  int32_t n_kept_pins = 0;  // of the policy, given back when the read has ended
+  bool is_ahead = false;      // read before it was asked for, and not asked for since
+  bool is_inherited = false;  // whoever waits for the read came when it had begun
+  int32_t n_pins = 0;         // of callers
+  int32_t n_kept_pins = 0;    // of the policy, given back when the read has ended
   std::byte* data = nullptr;
 };
 
@@ -206,6 +207,7 @@ void PagedExpertStore::load(int32_t index, int layer, int32_t expert, bool is_ur
   to.layer = layer;
   to.expert = expert;
   to.state = SlotState::loading;
+  to.is_inherited = false;
   const ExpertSpans spans = layout_.spans(layer, expert);
   reader_->begin(static_cast<uint32_t>(index), {spans.ranges.data(), spans.n_ranges}, to.data,
                  is_urgent);
@@ -233,6 +235,7 @@ Status PagedExpertStore::pin(int layer, int32_t expert, ExpertPin& pin) {
   }
   ++counters_.n_hits;
   if (taken.is_ahead) ++counters_.n_ahead_used;
+  taken.is_inherited = taken.state == SlotState::loading;
   if (taken.state == SlotState::loading && taken.is_ahead) {
     ++counters_.n_late;
     reader_->hurry(static_cast<uint32_t>(place.slot));
@@ -253,11 +256,18 @@ Status PagedExpertStore::request(int layer, std::span<const int32_t> experts,
   return {};
 }
 
-// Takes notice of reads that ended.
+// Takes notice of reads that ended. One that failed because of what was before the call that waits
+// for it begins anew.
 void PagedExpertStore::poll(bool waits) noexcept {
   const int64_t begin = waits ? read_clock_us() : 0;
-  for (const uint32_t index : reader_->finish(waits))
-    end_read(static_cast<int32_t>(index), reader_->status(index).ok());
+  for (const uint32_t index : reader_->finish(waits)) {
+    const Slot& read = slots_[index];
+    const bool is_well = reader_->status(index).ok();
+    if (!is_well && read.is_inherited && read.n_pins > 0)
+      load(static_cast<int32_t>(index), read.layer, read.expert, true);
+    else
+      end_read(static_cast<int32_t>(index), is_well);
+  }
   if (waits) counters_.wait_us += static_cast<uint64_t>(read_clock_us() - begin);
 }
 
