@@ -122,6 +122,18 @@ namespace {
   }
 }
 
+// With how many threads the next region may begin: `n_wanted`, or where libgomp would have to start
+// some and the system refuses them, the calling thread alone. libgomp itself would end the process.
+int threads_to_be_had(int n_wanted) noexcept {
+  // libgomp keeps, for each thread that begins regions, those of its last one. In static storage:
+  // space that is allocated at first use may be refused, too.
+  [[gnu::tls_model("initial-exec")]] static thread_local int n_kept = 1;
+  if (n_wanted == 1) return 1;  // ends none
+  if (n_wanted > n_kept && !can_start_threads(n_wanted)) return 1;
+  n_kept = n_wanted;
+  return n_wanted;
+}
+
 }  // namespace
 
 Parallel::Parallel(int n_threads, TeamSizing sizing)
@@ -143,13 +155,14 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   state.useful_ns.store(0, std::memory_order_relaxed);
   state.delayed_ns.store(0, std::memory_order_relaxed);
   state.measures_delays = size_.asks_for_delays();
-  state.n_active = size_.next();
+  const int n_active = size_.next();
+  const int n_forked = threads_to_be_had(n_active == 1 ? 1 : n_threads_);
+  state.n_active = std::min(n_active, n_forked);
   state.entered.fetch_add(1, std::memory_order_release);
   const int64_t start_ns = state.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
-  // A region of one thread ends none.
-  fork_and_join(state, state.n_active == 1 ? 1 : n_threads_);
+  fork_and_join(state, n_forked);
   state.left.load(std::memory_order_acquire);
-  if (!state.is_measured) return;
+  if (!state.is_measured || state.n_active < n_active) return;
   size_.learn({state.n_active, now_ns(CLOCK_MONOTONIC) - start_ns,
                state.useful_ns.load(std::memory_order_relaxed),
                state.delayed_ns.load(std::memory_order_relaxed)});

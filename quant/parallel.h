@@ -77,7 +77,8 @@ class Parallel {
   ~Parallel();
   int n_threads() const noexcept { return n_threads_; }  // at most
 
-  // Runs body(team) on the threads and waits. body must not throw.
+  // Runs body(team) on the threads and waits; on the calling thread alone where the system refuses
+  // others. body must not throw.
   template <class F>
   void run(F&& body) noexcept {
     run_region([](void* f, Team& team) { (*static_cast<std::remove_reference_t<F>*>(f))(team); },
@@ -93,7 +94,7 @@ class Parallel {
 };
 
 // Whether the system lets this process have n_threads - 1 more threads now. OpenMP ends the process
-// when it is refused one, so whoever opens a session asks first.
+// when it is refused one, so whoever opens a session asks first, and regions that need more do.
 // REQUIRES: n_threads >= 1
 bool can_start_threads(int n_threads) noexcept;
 
