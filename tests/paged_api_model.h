@@ -29,8 +29,9 @@ struct PagedApiModel {
                                   nullptr) == LARDER_OK);
     const int64_t least = bytes[LARDER_MEMORY_LEAST], all = bytes[LARDER_MEMORY_TOTAL];
     REQUIRE(least < all);
-    REQUIRE(larder_options_set_integer(options.get(), LARDER_OPTION_RAM_BYTES,
-                                       least + (all - least) / 4, nullptr) == LARDER_OK);
+    ram_bytes = least + (all - least) / 4;
+    REQUIRE(larder_options_set_integer(options.get(), LARDER_OPTION_RAM_BYTES, ram_bytes,
+                                       nullptr) == LARDER_OK);
   }
 
   std::vector<int32_t> tokens(size_t n) const {
@@ -41,6 +42,7 @@ struct PagedApiModel {
 
   ApiModel model;
   ApiOptions options;
+  int64_t ram_bytes = 0;
 };
 
 }  // namespace larder::tests
