@@ -179,6 +179,34 @@ TEST_CASE("C library: progress cancels opening and prefill") {
   CHECK(n == 8);
 }
 
+TEST_CASE("C library: progress cancels the opening of a paged session whenever it is asked") {
+  struct Wish {
+    int n_left, n_behind_loading;
+  };
+  const TemporaryDirectory folder;
+  const PagedApiModel paged(folder);
+  const auto progress = [](void* user, uint64_t done, uint64_t total) -> larder_flow {
+    Wish& wish = *static_cast<Wish*>(user);
+    if (total > 1 && done == total) ++wish.n_behind_loading;
+    return wish.n_left-- > 0 ? LARDER_CONTINUE : LARDER_CANCEL;
+  };
+  constexpr int kMany = 1000;
+  Wish wish{kMany, 0};
+  REQUIRE(larder_options_set_progress(paged.options.get(), progress, &wish, nullptr) == LARDER_OK);
+  (void)open_api_session(paged.model, paged.options.get());
+  // Taking the slab comes behind the weights, and takes as long.
+  CHECK(wish.n_behind_loading >= 2);
+  const int n_asked = kMany - wish.n_left;
+  for (int n = 0; n < n_asked; ++n) {
+    wish.n_left = n;
+    larder_session* none = nullptr;
+    CHECK(larder_session_open(paged.model.get(), paged.options.get(), &none, nullptr) ==
+          LARDER_CANCELLED);
+    CHECK(none == nullptr);
+    CHECK(wish.n_left == -1);
+  }
+}
+
 TEST_CASE("C library: loading and paged reads are cancelled from another thread") {
   const TemporaryDirectory folder;
   const PagedApiModel paged(folder);

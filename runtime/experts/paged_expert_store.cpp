@@ -137,7 +137,7 @@ Status PagedExpertStore::open_reader(const PagedStoreOptions& options) {
   } else {
     const bool probes = layout_.all_bytes() >= kMinProbedBytes;
     auto chosen = choose_reads(files_, probes ? samples() : std::vector<FileRange>(),
-                               {slab_.data(), slab_.bytes()}, capacity);
+                               {slab_.data(), slab_.bytes()}, capacity, options.goes_on);
     if (!chosen) return chosen.status();
     backend = std::move(chosen->backend);
     probe_bytes_per_s_ = chosen->bytes_per_s;
@@ -369,7 +369,7 @@ Result<std::shared_ptr<ExpertStore>> make_paged_expert_store(const Model& model,
     Result<AnonymousMemory> slab =
         AnonymousMemory::allocate_huge(layout.bytes_for(pool_slots), "experts");
     if (!slab) return slab.status();
-    if (Status s = slab->populate("experts"); !s.ok()) return s;
+    if (Status s = slab->populate("experts", options.goes_on); !s.ok()) return s;
     auto store = std::make_shared<PagedExpertStore>(model, std::move(*files), std::move(*slab),
                                                     std::move(pool_slots));
     if (Status s = store->open_reader(options); !s.ok()) return s;

@@ -20,11 +20,13 @@ struct PagedStoreOptions {
   // tell nothing about a disk, threads. A maker gets the number of reads that may be unanswered.
   std::function<Result<std::unique_ptr<ReadBackend>>(size_t capacity)> make_backend = nullptr;
   WeightFiles::Access access = WeightFiles::Access::direct;
+  // Asked now and then while the store is made, where not null; false: `cancelled`.
+  std::function<bool()> goes_on = nullptr;
 };
 
 // The slab is taken, and filled with zeros, here; later nothing is. Errors: `io`, `changed`,
-// `unsupported` (a model that is no file), `out_of_memory`, `budget` (below the floor).
-// The model must outlive the store.
+// `unsupported` (a model that is no file), `out_of_memory`, `budget` (below the floor),
+// `cancelled`. The model must outlive the store.
 Result<std::shared_ptr<ExpertStore>> make_paged_expert_store(const Model& model,
                                                              const PagedStoreOptions& options);
 

@@ -104,8 +104,9 @@ const Tried& best_of(const std::vector<Tried>& tried, bool is_uring) {
                        [&](const Tried& t) { return worth(t) >= kNear * most; });
 }
 
-std::vector<Tried> try_all(const WeightFiles& files, std::span<const FileRange> samples,
-                           std::span<std::byte> memory) {
+Result<std::vector<Tried>> try_all(const WeightFiles& files, std::span<const FileRange> samples,
+                                   std::span<std::byte> memory,
+                                   const std::function<bool()>& goes_on) {
   std::vector<Tried> tried;
   if (samples.empty()) return tried;
   Trial trial(files, samples, memory);
@@ -116,6 +117,7 @@ std::vector<Tried> try_all(const WeightFiles& files, std::span<const FileRange> 
   }
   for (int round = 0; round < kRounds; ++round) {
     for (Tried& t : tried) {
+      if (goes_on && !goes_on()) return Status(Cause::cancelled, "loading was interrupted");
       const auto backend = make(t.way, kTrialReads);
       if (backend) t.bytes_per_s = std::max(t.bytes_per_s, trial.run(**backend));
     }
@@ -127,8 +129,11 @@ std::vector<Tried> try_all(const WeightFiles& files, std::span<const FileRange> 
 }  // namespace
 
 Result<ProbedReads> choose_reads(const WeightFiles& files, std::span<const FileRange> samples,
-                                 std::span<std::byte> memory, size_t capacity) {
-  const std::vector<Tried> tried = try_all(files, samples, memory);
+                                 std::span<std::byte> memory, size_t capacity,
+                                 const std::function<bool()>& goes_on) {
+  const Result<std::vector<Tried>> all = try_all(files, samples, memory, goes_on);
+  if (!all) return all.status();
+  const std::vector<Tried>& tried = *all;
   const bool has_uring =
       std::any_of(tried.begin(), tried.end(), [](const Tried& t) { return t.way.is_uring; });
   Tried chosen = {{false, kDefaultLanes}, 0};

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <string>
@@ -49,12 +50,17 @@ Result<AnonymousMemory> AnonymousMemory::allocate_huge(size_t bytes, const char*
   return memory;
 }
 
-Status AnonymousMemory::populate(const char* purpose) noexcept {
+Status AnonymousMemory::populate(const char* purpose, const std::function<bool()>& goes_on) {
   constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE. Source: Linux 5.14
-  if (size_ == 0 || madvise(data_, size_, kPopulateWrite) == 0) return {};
-  if (errno != EINVAL) return cannot_have(size_, purpose);
   constexpr size_t kPage = 4096;
-  for (size_t at = 0; at < size_; at += kPage) data_[at] = std::byte{0};
+  constexpr size_t kStep = size_t{32} << 20;  // a few hundredths of a second
+  for (size_t begin = 0; begin < size_; begin += kStep) {
+    if (goes_on && !goes_on()) return Status(Cause::cancelled, "taking memory was interrupted");
+    const size_t end = std::min(size_, begin + kStep);
+    if (madvise(data_ + begin, end - begin, kPopulateWrite) == 0) continue;
+    if (errno != EINVAL) return cannot_have(size_, purpose);
+    for (size_t at = begin; at < end; at += kPage) data_[at] = std::byte{0};
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <utility>
 
 #include "formats/status.h"
@@ -17,8 +18,9 @@ class AnonymousMemory {
   // with others. Left out of core dumps. Error: as allocate().
   static Result<AnonymousMemory> allocate_huge(size_t bytes, const char* purpose);
   static size_t huge_bytes(size_t bytes) noexcept;  // what allocate_huge() takes
-  // Takes the pages now instead of when they are touched. Error: `out_of_memory`.
-  Status populate(const char* purpose) noexcept;
+  // Takes the pages now instead of when they are touched. Errors: `out_of_memory`, `cancelled`
+  // where goes_on, which may be empty, answers false: it is asked before every 32 MiB.
+  Status populate(const char* purpose, const std::function<bool()>& goes_on = {});
   AnonymousMemory(AnonymousMemory&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   AnonymousMemory& operator=(AnonymousMemory&& other) noexcept {

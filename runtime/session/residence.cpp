@@ -82,7 +82,15 @@ Result<Residence> take_residence(std::shared_ptr<const Model> model, const RamBu
   if (!budget.is_paged) return residence;
   const Result<WeightFiles> files = WeightFiles::open(residence.model->file());
   if (!files) return files.status();
-  auto dense = DenseWeights::load(*files, residence.model->weights().dense, progress);
+  uint64_t total = 0;
+  LoadProgress remembered;
+  if (progress) {
+    remembered = [&](uint64_t done, uint64_t of) {
+      total = of;
+      return progress(done, of);
+    };
+  }
+  auto dense = DenseWeights::load(*files, residence.model->weights().dense, remembered);
   if (!dense) return dense.status();
   auto moved = Model::over(*residence.model, std::move(*dense));
   if (!moved) return moved.status();
@@ -90,7 +98,10 @@ Result<Residence> take_residence(std::shared_ptr<const Model> model, const RamBu
   // Tables were made of mapped pages; nothing is from here on.
   const formats::GgufFile& file = residence.model->file();
   for (int i = 0; i < file.n_shards(); ++i) file.shard(i)->leave(header_bytes(file, i));
-  auto store = make_paged_expert_store(*residence.model, {.slab_bytes = budget.expert_bytes});
+  // All is loaded by then; what is left takes its time, too.
+  PagedStoreOptions paged = {.slab_bytes = budget.expert_bytes};
+  if (progress) paged.goes_on = [&] { return progress(total, total); };
+  auto store = make_paged_expert_store(*residence.model, paged);
   if (!store) return store.status();
   residence.experts = std::move(*store);
   return residence;
