@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/api/larder_batch.h"
 #include "tests/api_attempt.h"
 #include "tests/api_objects.h"
 #include "tests/failing_allocations.h"
@@ -31,6 +32,48 @@ larder_status converse(larder_session* session, Opened& o) {
   then([&] { return larder_messages_add_answer(o.messages, o.answer, e); });
   then([&] { return larder_session_copy(session, &o.copy, e); });
   return status;
+}
+
+// Two sequences through a batch, in three attempts at each call. Answers the last failure; counts
+// how often each tag comes out.
+larder_status run_batch(larder_batch* batch, const larder_options* options, Opened& o,
+                        int (&n_taken)[2]) {
+  const int32_t ids[] = {1, 2, 3, 4, 5};
+  larder_status last = LARDER_OK;
+  const auto again = [&](auto&& call) {
+    for (int i = 0; i < 3; ++i) {
+      larder_error_free(o.error);
+      const larder_status status = call();
+      if (status == LARDER_OK) return;
+      last = status;
+    }
+  };
+  size_t n_added = 0;
+  again([&] {
+    const larder_status s = larder_batch_generate(batch, 7, ids, 4, options, &o.error);
+    n_added += s == LARDER_OK ? 1 : 0;
+    return s;
+  });
+  again([&] {
+    const larder_status s = larder_batch_score(batch, 8, ids, 2, ids + 2, 3, &o.error);
+    n_added += s == LARDER_OK ? 1 : 0;
+    return s;
+  });
+  size_t n_held = n_added;
+  for (int i = 0; i < 100 && n_held > 0; ++i) {
+    again([&] { return larder_batch_step(batch, &n_held, &o.error); });
+    for (bool has_more = true; has_more;) {
+      uint64_t tag = 0;
+      larder_answer* answer = nullptr;
+      larder_error_free(o.error);
+      const larder_status status = larder_batch_take(batch, &tag, &answer, &o.error);
+      has_more = answer != nullptr || status != LARDER_OK;
+      if (status != LARDER_OK) last = status;
+      if (has_more) ++n_taken[tag == 7 ? 0 : 1];
+      larder_answer_free(answer);
+    }
+  }
+  return last;
 }
 
 // Answers how many allocations there were.
@@ -78,6 +121,31 @@ TEST_CASE("C library: each allocation of a conversation may fail, and the next o
     const int n = each_failure(mode, [&](Opened& o) { return converse(session.get(), o); });
     CHECK(n > 50);
   }
+}
+
+TEST_CASE("C library: each allocation of a batch may fail, and all that was added comes out") {
+  const TemporaryDirectory folder;
+  const ApiModel model = open_api_model(folder.write("model.gguf", tiny_model().build()));
+  const ApiOptions options = new_options({{LARDER_OPTION_CONTEXT_SIZE, 64},
+                                          {LARDER_OPTION_THREADS, 1},
+                                          {LARDER_OPTION_IGNORE_END, 1},
+                                          {LARDER_OPTION_MAX_TOKENS, 6}});
+  larder_batch* batch = nullptr;
+  REQUIRE(larder_batch_open(model.get(), options.get(), &batch, nullptr) == LARDER_OK);
+  for (int n = 0;; ++n) {
+    REQUIRE(n < kMostAllocations);
+    Opened opened;
+    int n_taken[2] = {0, 0};
+    n_left = n;
+    exhaustion = Exhaustion::once;
+    const larder_status status = run_batch(batch, options.get(), opened, n_taken);
+    exhaustion = Exhaustion::none;
+    CAPTURE(n);
+    REQUIRE((status == LARDER_OK || status == LARDER_OUT_OF_MEMORY));
+    CHECK((n_taken[0] == 1 && n_taken[1] == 1));
+    if (n_left >= 0) break;
+  }
+  CHECK(larder_batch_close(batch) == LARDER_OK);
 }
 
 }  // namespace larder::tests

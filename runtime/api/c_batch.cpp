@@ -1,4 +1,5 @@
 // Batches: sequences go in, passes are run, answers come out.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -21,11 +22,18 @@ EngineItem begun_with(const Model& model, uint64_t tag, std::span<const int32_t>
 
 Outcome submit(OpenBatch& open, EngineItem item) {
   if (!open.engine->has_room()) return {LARDER_NO_ROOM, "step, and take what is finished"};
-  return open.engine->submit(std::move(item));
+  std::list<BatchEnd> end(1);
+  end.front().answer = std::make_unique<larder_answer>(std::in_place);
+  OpenAnswer& answer = **end.front().answer;
+  if (item.first_scored > 0)
+    answer.scores.reserve(item.tokens.size() - static_cast<size_t>(item.first_scored));
+  if (Status s = open.engine->submit(std::move(item)); !s.ok()) return s;
+  open.spare.splice(open.spare.end(), end);
+  return {};
 }
 
-OpenAnswer answer_of(EngineResult&& result) {
-  OpenAnswer answer;
+// REQUIRES: `answer` has room for as many scores.
+void fill_in(OpenAnswer& answer, EngineResult&& result) noexcept {
   if (result.generation) {
     Generation& generation = *result.generation;
     answer.message = {"assistant", std::move(generation.text)};
@@ -38,7 +46,6 @@ OpenAnswer answer_of(EngineResult&& result) {
     answer.scores.push_back(score.logprob);
     answer.is_greedy = answer.is_greedy && score.is_argmax;
   }
-  return answer;
 }
 
 }  // namespace
@@ -54,7 +61,7 @@ larder_status larder_batch_open(const larder_model* model, const larder_options*
   return guarded(error, arguments, [&]() -> Outcome {
     auto engine = Engine::create((*model)->model, with->engine(), with->progress.of_bytes());
     if (!engine) return engine.status();
-    *batch = new larder_batch(std::in_place, OpenBatch{std::move(*engine), {}});
+    *batch = new larder_batch(std::in_place, OpenBatch{std::move(*engine), {}, {}});
     return {};
   });
 }
@@ -102,8 +109,19 @@ larder_status larder_batch_score(larder_batch* batch, uint64_t tag, const int32_
 
 larder_status larder_batch_step(larder_batch* batch, size_t* n_held, larder_error** error) {
   return leased(error, cleared(n_held), batch, [&](OpenBatch& open) -> Outcome {
-    const Status status = open.engine->advance(
-        [&](EngineResult&& result) { open.finished.push_back(std::move(result)); });
+    const Status status = open.engine->advance([&](EngineResult&& result) {
+      // The least room that suffices: what is left then suffices for the others.
+      const auto room = [&](const BatchEnd& end) {
+        const size_t n = (*end.answer)->scores.capacity();
+        return n < result.scores.size() ? SIZE_MAX : n;
+      };
+      open.finished.splice(open.finished.end(), open.spare,
+                           std::min_element(open.spare.begin(), open.spare.end(),
+                                            [&](const BatchEnd& a, const BatchEnd& b) {
+                                              return room(a) < room(b);
+                                            }));
+      open.finished.back().result = std::move(result);
+    });
     *n_held = status.ok() ? open.engine->n_held() : 0;
     return status;
   });
@@ -113,13 +131,12 @@ larder_status larder_batch_take(larder_batch* batch, uint64_t* tag, larder_answe
                                 larder_error** error) {
   return leased(error, cleared(tag, answer), batch, [&](OpenBatch& open) -> Outcome {
     if (open.finished.empty()) return {};
-    auto made = std::make_unique<larder_answer>(std::in_place);
-    EngineResult result = std::move(open.finished.front());
+    BatchEnd end = std::move(open.finished.front());
     open.finished.pop_front();
-    *tag = result.tag;
-    if (!result.status.ok()) return result.status;
-    **made = answer_of(std::move(result));
-    *answer = made.release();
+    *tag = end.result.tag;
+    if (!end.result.status.ok()) return end.result.status;
+    fill_in(**end.answer, std::move(end.result));
+    *answer = end.answer.release();
     return {};
   });
 }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,9 +36,16 @@ struct OpenAnswer : Answer {
   bool is_greedy = false;
 };
 
+// A sequence's end, taken with all that handing it out needs when the sequence is added.
+struct BatchEnd {
+  EngineResult result;
+  std::unique_ptr<larder_answer> answer;
+};
+
+// Invariant: there is a spare end for each sequence that the engine holds.
 struct OpenBatch {
   std::unique_ptr<Engine> engine;
-  std::deque<EngineResult> finished;
+  std::list<BatchEnd> spare, finished;
 };
 
 struct OpenDecoder {

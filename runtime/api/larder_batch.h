@@ -30,9 +30,12 @@ larder_status larder_batch_score(larder_batch* batch, uint64_t tag, const int32_
                                  size_t n_context, const int32_t* continuation,
                                  size_t n_continuation, larder_error** error);
 // One pass over what is held. *n_held: sequences that are not finished; 0: there is nothing to do.
+// After a failure all are held that were, and another step goes on.
 larder_status larder_batch_step(larder_batch* batch, size_t* n_held, larder_error** error);
 // One that is finished, in the order in which they were. *answer is null where there is none now. A
-// sequence of its own failure answers with that, and its tag.
+// sequence that failed alone answers with its failure and its tag, and is taken, too: that is
+// LARDER_NUMERIC or LARDER_OUT_OF_MEMORY, of which no other failure of this call is one. Numbers of
+// an answer beyond its reason, tokens and calls are a session's, and 0 here.
 larder_status larder_batch_take(larder_batch* batch, uint64_t* tag, larder_answer** answer,
                                 larder_error** error);
 // Of a sequence that was scored; else empty. Each of the pointers may be null.

@@ -31,6 +31,7 @@ class Batch {
   }
   // From every thread, while the batch is open.
   void cancel() const noexcept { larder_batch_cancel(get()); }
+  void forget_cancel() const noexcept { larder_batch_forget_cancel(get()); }
 
   // LARDER_NO_ROOM: step and take first.
   Result<> generate(uint64_t tag, const Tokens& ids, const Options* options = nullptr) {
@@ -51,14 +52,15 @@ class Batch {
     return detail::answered([&](auto error) { return larder_batch_step(get(), &n_held, error); },
                             [&] { return n_held; });
   }
+  // One that is finished, in the order in which they were; none where there is none now.
   std::optional<Finished> take() {
     uint64_t tag = 0;
     larder_answer* made = nullptr;
-    auto answer =
-        detail::answered([&](auto error) { return larder_batch_take(get(), &tag, &made, error); },
-                         [&] { return Answer(made); });
-    if (answer && made == nullptr) return std::nullopt;
-    return Finished{tag, std::move(answer)};
+    detail::Failure failure;
+    if (larder_batch_take(get(), &tag, &made, failure.out()) != LARDER_OK)
+      return Finished{tag, failure.take()};
+    if (made == nullptr) return std::nullopt;
+    return Finished{tag, Answer(made)};
   }
   larder_batch* get() const noexcept { return batch_.get(); }
 

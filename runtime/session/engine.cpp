@@ -61,7 +61,10 @@ struct Engine::Impl {
   void settle(Lane& lane);
   void end_prompt(Lane& lane);
   void fail(Lane& lane, const Status& status);
-  void finish(HeldItem& item, EngineResult result);
+  void finish(HeldItem& item, EngineResult result) noexcept;
+  void hand_out(const std::function<void(EngineResult&&)>& to);
+  void forget_branches() noexcept;
+  void fail_all() noexcept;
 
   std::shared_ptr<const Model> model;
   EnginePlan plan;
@@ -77,8 +80,8 @@ struct Engine::Impl {
   std::deque<std::unique_ptr<Branch>> roots;    // with no sequence yet
   std::deque<std::unique_ptr<Branch>> waiting;  // to branch off from a sequence
   std::vector<Lane> lanes;
-  std::vector<Lane*> chosen;  // of a pass
-  std::vector<EngineResult> finished;
+  std::vector<Lane*> chosen;           // of a pass
+  std::vector<EngineResult> finished;  // with room for all that are held
 
   std::vector<TokenRow> rows;  // of a pass
   std::vector<SequenceState*> sequences;
@@ -282,13 +285,34 @@ void Engine::Impl::fail(Lane& lane, const Status& status) {
   for (HeldItem* item : branch->items) roots.push_front(whole_branch(*item));
 }
 
-void Engine::Impl::finish(HeldItem& item, EngineResult result) {
+void Engine::Impl::finish(HeldItem& item, EngineResult result) noexcept {
   finished.push_back(std::move(result));
   ++statistics.n_finished;
   const size_t slot = item.slot;
   std::swap(held[slot], held.back());
   held[slot]->slot = slot;
   held.pop_back();
+}
+
+void Engine::Impl::hand_out(const std::function<void(EngineResult&&)>& to) {
+  std::vector<EngineResult> all;
+  all.swap(finished);
+  for (EngineResult& result : all) to(std::move(result));
+  all.clear();
+  all.swap(finished);  // keeps its room
+}
+
+void Engine::Impl::forget_branches() noexcept {
+  lanes.clear();
+  waiting.clear();
+  roots.clear();
+  pending.clear();
+}
+
+// Where memory ends in the middle of something, it is not known how far each item has come.
+void Engine::Impl::fail_all() noexcept {
+  forget_branches();
+  while (!held.empty()) finish(*held.back(), held.back()->failure(Status::out_of_memory()));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -336,6 +360,7 @@ Status Engine::submit(EngineItem item) try {
   auto held = std::make_unique<HeldItem>(std::move(item), *impl.model, n_ctx());
   held->slot = impl.held.size();
   impl.pending.reserve(impl.pending.size() + 1);
+  impl.finished.reserve(impl.finished.size() + impl.held.size() + 1);
   impl.held.push_back(std::move(held));
   impl.pending.push_back(impl.held.back().get());
   return {};
@@ -352,17 +377,16 @@ Status Engine::advance(const std::function<void(EngineResult&&)>& finished) try 
   }
   if (impl.is_cancelled.exchange(false, std::memory_order_relaxed) && status.ok())
     status = Status(Cause::cancelled, "cancelled");
-  for (EngineResult& result : std::exchange(impl.finished, {})) finished(std::move(result));
+  impl.hand_out(finished);
   return status;
 } catch (const std::bad_alloc&) {
-  return Status::out_of_memory();
+  impl_->fail_all();
+  impl_->hand_out(finished);
+  return {};
 }
 
 void Engine::clear() noexcept {
-  impl_->lanes.clear();
-  impl_->waiting.clear();
-  impl_->roots.clear();
-  impl_->pending.clear();
+  impl_->forget_branches();
   impl_->held.clear();
   impl_->finished.clear();
 }

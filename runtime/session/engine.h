@@ -98,7 +98,7 @@ class Engine {
   size_t n_held() const noexcept;
   // Runs one pass over what is held, and hands out the items that it finishes. Errors: `cancelled`
   // (nothing is lost; a later call goes on), and what no item is to blame for: `io`, `truncated`,
-  // `changed` of paged experts, `out_of_memory`.
+  // `changed` of paged experts. Where memory ends, all that are held fail with `out_of_memory`.
   Status advance(const std::function<void(EngineResult&&)>& finished);
   // Forgets all that is held.
   void clear() noexcept;
