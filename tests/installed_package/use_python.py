@@ -44,12 +44,55 @@ def check_answers(model: larder.Model) -> None:
         again = session.chat(MESSAGES, temperature=0, max_tokens=40)
         assert again.text == whole.text
         try:
-            session.chat(MESSAGES, lambda piece: 1 / 0)
+            session.chat(MESSAGES, lambda piece: bool(1 / 0))
             raise AssertionError("nothing was raised")
         except ZeroDivisionError:
             pass
         stopped = session.chat(MESSAGES, lambda piece: False)
         assert stopped.reason == "stop"
+
+
+def check_left_stream(model: larder.Model) -> None:
+    with model.session(context_size=512) as session:
+        for _ in session.chat_stream(MESSAGES, temperature=0, ignore_end=True):
+            break  # nobody holds the stream any more
+        assert session.chat(MESSAGES, temperature=0, max_tokens=4).text
+
+
+def check_batch(model: larder.Model) -> None:
+    texts = [model.tokenize("Once there was a " + what, begin=True)
+             for what in ("frog", "dog that", "little red house")]
+    with model.batch(context_size=64) as batch, model.session(context_size=64) as session:
+        for tag, ids in enumerate(texts):
+            batch.generate(ids, tag=tag, temperature=0, max_tokens=12)
+            batch.score(ids[:2], ids[2:], tag=(1 << 63) + tag)
+        seen = {finished.tag: finished for finished in batch}
+        assert len(seen) == 2 * len(texts) and all(f.error is None for f in seen.values())
+        for tag, ids in enumerate(texts):
+            session.continue_as(ids)
+            alone = session.generate(temperature=0, max_tokens=12)
+            answer, score = seen[tag].answer, seen[(1 << 63) + tag].score
+            assert answer is not None and answer.tokens == alone.tokens
+            assert answer.logprobs == alone.logprobs and answer.text == alone.text
+            assert score == session.score(ids[:2], ids[2:])
+        assert batch.step() == 0 and batch.take() is None
+        batch.cancel()
+        for wrong, kind in ((batch.step, larder.Cancelled),
+                            (lambda: batch.generate([], tag=1), ValueError),
+                            (lambda: batch.generate([1], tag=-1), OverflowError),
+                            (lambda: batch.generate([1] * 65, tag=1), larder.ContextFullError),
+                            (lambda: fill(batch), larder.NoRoomError)):
+            try:
+                wrong()
+            except kind as error:
+                assert str(error)
+            else:
+                raise AssertionError("no error")
+
+
+def fill(batch: larder.Batch) -> None:
+    for tag in range(100000):
+        batch.score([1], [2], tag=tag)
 
 
 def check_saving(model: larder.Model) -> None:
@@ -81,6 +124,8 @@ def check_errors(model: larder.Model) -> None:
                         (lambda: model.session().step(1 << 32), OverflowError),
                         (lambda: model.session().prefill([1, 1 << 40]), OverflowError),
                         (lambda: model.session(context_size=1 << 70), OverflowError),
+                        (lambda: model.session(context_size=1.5), TypeError),
+                        (lambda: model.session().rewind(1 << 64), OverflowError),
                         (lambda: model.session().logits, ValueError),
                         (lambda: model.session(ram_bytes=1), MemoryError)):
         try:
@@ -107,6 +152,7 @@ def check_cancel(model: larder.Model) -> None:
 
 assert larder.version().count(".") == 2 and larder.abi_version() == 1
 with larder.Model(MODEL) as opened:
-    for check in (check_texts, check_answers, check_saving, check_errors, check_cancel):
+    for check in (check_texts, check_answers, check_left_stream, check_batch, check_saving,
+                  check_errors, check_cancel):
         check(opened)
 print("ok")

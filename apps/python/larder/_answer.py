@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_char_p, c_float, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import byref, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass
-from typing import List
+from typing import List, Optional
 
-from ._library import borrowed_text, call, plain
+from ._library import borrowed_text, call, plain, values_at
 
 PARTS = ("answer", "thinking", "call")
 _REASONS = ("end", "stop", "length", "context_full", "cancelled")
@@ -41,6 +41,16 @@ class Answer:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Score:
+    logprobs: List[float]  # of each token of the continuation
+    is_greedy: bool
+
+    @property
+    def logprob(self) -> float:
+        return sum(self.logprobs)
+
+
 def _number(pointer: c_void_p, which: int) -> int:
     value = c_int64()
     call("answer_number", pointer, which, byref(value))
@@ -64,8 +74,8 @@ def take_answer(pointer: c_void_p) -> Answer:
             text=borrowed_text("answer_text", pointer, 0),
             thinking=borrowed_text("answer_text", pointer, 1),
             calls=[_call_of(pointer, i) for i in range(_number(pointer, 3))],
-            tokens=list((c_int32 * count).from_address(ids.value)) if count else [],
-            logprobs=list((c_float * count).from_address(logprobs.value)) if count else [],
+            tokens=values_at(c_int32, ids, count),
+            logprobs=values_at(c_float, logprobs, count),
             reason=_REASONS[_number(pointer, 1)],
             n_prompt=_number(pointer, 4),
             n_reused=_number(pointer, 5),
@@ -74,6 +84,15 @@ def take_answer(pointer: c_void_p) -> Answer:
         )
     finally:
         plain("answer_free", pointer)
+
+
+def scores_of(pointer: c_void_p) -> Optional[Score]:
+    """None where the answer was generated."""
+    logprobs, n, is_greedy = c_void_p(), c_size_t(), c_int32()
+    call("answer_scores", pointer, byref(logprobs), byref(n), byref(is_greedy))
+    if not n.value:
+        return None
+    return Score(values_at(c_double, logprobs, n.value), bool(is_greedy.value))
 
 
 def piece_of(part: int, text: int, n_bytes: int) -> Piece:

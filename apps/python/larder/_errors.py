@@ -44,6 +44,10 @@ class MismatchError(LarderError):
     """State of another model, or a file that changed meanwhile."""
 
 
+class NoRoomError(LarderError):
+    """The batch holds as much as it can: step, and take."""
+
+
 class InvalidArgumentError(LarderError, ValueError):
     """An argument is out of range, or calls come in the wrong order."""
 
@@ -67,6 +71,7 @@ _CLASSES = {
     10: TemplateError,
     11: ContextFullError,
     13: MismatchError,
+    15: NoRoomError,
 }
 
 

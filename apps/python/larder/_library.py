@@ -8,7 +8,7 @@ import os
 from array import array
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_float, c_int32, c_int64
 from ctypes import c_size_t, c_uint64, c_void_p
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ._errors import error_of
 
@@ -30,12 +30,12 @@ def _load() -> ctypes.CDLL:
 
 _library = _load()
 
-_text = [c_char_p, c_size_t]
-_ids = [POINTER(c_int32), c_size_t]
+_text: List[Any] = [c_char_p, c_size_t]
+_ids: List[Any] = [POINTER(c_int32), c_size_t]
 _out = POINTER(c_void_p)
 _size = POINTER(c_size_t)
 # Arguments but the last, which is always the error's.
-_FALLIBLE = {
+_FALLIBLE: Dict[str, List[Any]] = {
     "options_new": [_out],
     "options_set_integer": [c_void_p, c_int32, c_int64],
     "options_set_real": [c_void_p, c_int32, c_double],
@@ -72,12 +72,18 @@ _FALLIBLE = {
     "session_generate": [c_void_p, c_void_p, TextCallback, c_void_p, _out],
     "session_chat": [c_void_p, c_void_p, c_void_p, TextCallback, c_void_p, _out],
     "session_statistics": [c_void_p, POINTER(c_int64), c_size_t],
+    "batch_open": [c_void_p, c_void_p, _out],
+    "batch_generate": [c_void_p, c_uint64, *_ids, c_void_p],
+    "batch_score": [c_void_p, c_uint64, *_ids, *_ids],
+    "batch_step": [c_void_p, _size],
+    "batch_take": [c_void_p, POINTER(c_uint64), _out],
+    "answer_scores": [c_void_p, _out, _size, POINTER(c_int32)],
     "answer_number": [c_void_p, c_int32, POINTER(c_int64)],
     "answer_text": [c_void_p, c_int32, _out, _size],
     "answer_tokens": [c_void_p, _out, _out, _size],
     "answer_call": [c_void_p, c_size_t, POINTER(c_char_p), POINTER(c_char_p)],
 }
-_PLAIN = {
+_PLAIN: Dict[str, Tuple[List[Any], Any]] = {
     "version": ([], c_char_p),
     "abi_version": ([], c_int32),
     "free": ([c_void_p], None),
@@ -91,6 +97,9 @@ _PLAIN = {
     "session_close": ([c_void_p], c_int32),
     "session_cancel": ([c_void_p], None),
     "session_forget_cancel": ([c_void_p], None),
+    "batch_close": ([c_void_p], c_int32),
+    "batch_cancel": ([c_void_p], None),
+    "batch_forget_cancel": ([c_void_p], None),
 }
 for _name, _arguments in _FALLIBLE.items():
     _function = getattr(_library, "larder_" + _name)
@@ -143,17 +152,22 @@ def id_arguments(ids: Sequence[int]) -> Tuple[Any, int]:
     return (c_int32 * len(ids)).from_buffer(array("i", ids)), len(ids)
 
 
+def values_at(kind: Any, pointer: c_void_p, n: int) -> List[Any]:
+    """A copy of n numbers of that type."""
+    return list((kind * n).from_address(pointer.value)) if n and pointer.value else []
+
+
 def borrowed_text(name: str, *arguments: Any) -> str:
     text, n = c_void_p(), c_size_t()
     call(name, *arguments, byref(text), byref(n))
-    return ctypes.string_at(text, n.value).decode("utf-8", "replace")
+    return ctypes.string_at(text.value or 0, n.value).decode("utf-8", "replace")
 
 
 def owned_bytes(name: str, *arguments: Any) -> bytes:
     text, n = c_void_p(), c_size_t()
     call(name, *arguments, byref(text), byref(n))
     try:
-        return ctypes.string_at(text, n.value)
+        return ctypes.string_at(text.value or 0, n.value)
     finally:
         plain("free", text)
 
@@ -162,7 +176,7 @@ def owned_ids(name: str, *arguments: Any) -> List[int]:
     ids, n = c_void_p(), c_size_t()
     call(name, *arguments, byref(ids), byref(n))
     try:
-        return list((c_int32 * n.value).from_address(ids.value)) if n.value else []
+        return values_at(c_int32, ids, n.value)
     finally:
         plain("free", ids)
 

@@ -15,6 +15,7 @@ from ._options import Log, Options, Progress
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ._batch import Batch
     from ._session import Session
 
 Message = Mapping[str, Any]  # {"role": ..., "content": ...}, as in OpenAI's API
@@ -39,7 +40,7 @@ class Messages:
     """A larder_messages for the time of a call."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self.pointer = made("messages_new")
+        self.pointer: Any = made("messages_new")
         try:
             call("messages_add_json", self.pointer,
                  *text_arguments(json.dumps([dict(message) for message in messages])))
@@ -176,7 +177,16 @@ class Model:
         with_options = Options(options)
         values = (c_int64 * 9)()
         call("model_estimate", self.pointer, with_options.pointer, values, len(values))
-        return Memory(*values[:8], is_paged=bool(values[8]))
+        return Memory(values[0], values[1], values[2], values[3], values[4], values[5], values[6],
+                      values[7], is_paged=bool(values[8]))
+
+    def batch(self, *, progress: Optional[Progress] = None, log: Optional[Log] = None,
+              **options: Any) -> "Batch":
+        """Many sequences in one pass over the weights. Options: those of session; context_size is
+        that of the longest sequence."""
+        from ._batch import Batch
+
+        return Batch(self, progress=progress, log=log, **options)
 
     def session(self, *, progress: Optional[Progress] = None, log: Optional[Log] = None,
                 **options: Any) -> "Session":

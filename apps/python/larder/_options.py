@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 import os
 import sys
 import threading
@@ -38,7 +39,7 @@ class Options:
 
     def __init__(self, values: Mapping[str, Any], progress: Optional[Progress] = None,
                  log: Optional[Log] = None) -> None:
-        self.pointer = made("options_new")
+        self.pointer: Any = made("options_new")
         self._raised = threading.local()  # callbacks run on the thread of the call
         self._kept: List[Any] = []
         try:
@@ -53,7 +54,7 @@ class Options:
     def _set(self, name: str, value: Any) -> None:
         if name in _INTEGERS:
             call("options_set_integer", self.pointer, _INTEGERS[name],
-                 fitting(int(value), 64))
+                 fitting(operator.index(value), 64))
         elif name in _REALS:
             call("options_set_real", self.pointer, _REALS[name], float(value))
         elif name in _TEXTS:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import queue
+import sys
 import threading
 from ctypes import POINTER, byref, c_char, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
-from ._answer import Answer, Piece, piece_of, take_answer
+from ._answer import Answer, Piece, Score, piece_of, take_answer
 from ._errors import error_of
 from ._library import CANCEL, CONTINUE, OK, STOP, TextCallback, call, fitting, id_arguments
-from ._library import made, plain
+from ._library import made, plain, values_at
 from ._model import Message, Messages, Model
 from ._options import Log, Options, Progress
 
@@ -27,47 +27,49 @@ _STATISTICS = ("n_tokens", "context_size", "threads", "bytes", "ram_bytes", "is_
                "expert_hits", "expert_misses", "expert_reads", "bytes_read", "wait_us")
 
 
-@dataclass(frozen=True)
-class Score:
-    logprobs: List[float]  # of each token of the continuation
-    is_greedy: bool
+class _Pieces:
+    """What the thread that computes hands to a Stream, which it does not keep alive."""
 
-    @property
-    def logprob(self) -> float:
-        return sum(self.logprobs)
-
-
-class Stream(Iterator[Piece]):
-    """Pieces of an answer as they come; `answer` is the whole, once they have ended. To leave
-    early, close() it, or use it as a context: the answer is cancelled then."""
-
-    def __init__(self, session: "Session", run: Callable[[OnPiece], Answer]) -> None:
-        self._session = session
-        self._pieces: "queue.Queue[Union[Piece, BaseException, None]]" = queue.Queue()
-        self._is_closed = False
+    def __init__(self) -> None:
+        self.queue: "queue.Queue[Union[Piece, BaseException, None]]" = queue.Queue()
+        self.is_unwanted = False
         self.answer: Optional[Answer] = None
-        self._thread = threading.Thread(target=self._work, args=(run,), daemon=True)
-        self._thread.start()
 
-    def _work(self, run: Callable[[OnPiece], Answer]) -> None:
+    def compute(self, run: Callable[[OnPiece], Answer]) -> None:
         def put(piece: Piece) -> bool:
-            self._pieces.put(piece)
-            return not self._is_closed
+            self.queue.put(piece)
+            return not self.is_unwanted
 
         try:
             self.answer = run(put)
-            self._pieces.put(None)
+            self.queue.put(None)
         except BaseException as error:
-            self._pieces.put(error)
+            self.queue.put(error)
+
+
+class Stream(Iterator[Piece]):
+    """Pieces of an answer as they come; `answer` is the whole, once they have ended. What is left
+    early, by close(), at the end of a context or because nobody holds the stream any more, is
+    cancelled."""
+
+    def __init__(self, session: "Session", run: Callable[[OnPiece], Answer]) -> None:
+        self._session = session
+        self._pieces = _Pieces()
+        self._thread = threading.Thread(target=self._pieces.compute, args=(run,), daemon=True)
+        self._thread.start()
+
+    @property
+    def answer(self) -> Optional[Answer]:
+        return self._pieces.answer
 
     def __iter__(self) -> "Stream":
         return self
 
     def __next__(self) -> Piece:
-        item = self._pieces.get()
+        item = self._pieces.queue.get()
         if isinstance(item, Piece):
             return item
-        self._pieces.put(None)
+        self._pieces.queue.put(None)
         self._thread.join()
         if item is None:
             raise StopIteration
@@ -75,10 +77,14 @@ class Stream(Iterator[Piece]):
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self._is_closed = True
+            self._pieces.is_unwanted = True
             self._session.cancel()
             self._thread.join()
             self._session.forget_cancel()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.close()
 
     def __enter__(self) -> "Stream":
         return self
@@ -155,14 +161,14 @@ class Session:
     def rewind(self, n_tokens: int) -> int:
         """Forgets tokens from there on; answers how many are left."""
         n = c_size_t()
-        self._call("session_rewind", n_tokens, byref(n))
+        self._call("session_rewind", fitting(n_tokens, 64), byref(n))
         return n.value
 
     @property
     def tokens(self) -> List[int]:
         ids, n = c_void_p(), c_size_t()
         self._call("session_tokens", byref(ids), byref(n))
-        return list((c_int32 * n.value).from_address(ids.value)) if n.value else []
+        return values_at(c_int32, ids, n.value)
 
     @property
     def logits(self) -> "numpy.ndarray[Any, Any]":
