@@ -23,10 +23,12 @@ succeeds() {
 if command -v pkg-config >/dev/null; then
   [ "$(pkg-config --modversion larder)" = "$("$prefix/bin/larder" --version | cut -d' ' -f2)" ]
   flags=$(pkg-config --cflags --libs larder)
+  warned='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror'
   for cc in gcc clang; do
     command -v $cc >/dev/null || { echo "skipped: no $cc here"; continue; }
-    $cc -std=gnu99 -Wall -Wextra -Wpedantic -Werror "$source/apps/examples/console_chat.c" \
-      -o "$work/chat-$cc" $flags
+    for standard in c99 c11; do
+      $cc -std=$standard $warned "$source/apps/examples/console_chat.c" -o "$work/chat-$cc" $flags
+    done
     talks "$work/chat-$cc"
   done
   for cxx in g++ clang++; do
@@ -34,10 +36,12 @@ if command -v pkg-config >/dev/null; then
     $cxx -std=c++17 -Wall -Wextra -Werror -x c++ "$source/apps/examples/console_chat.c" \
       -x none -o "$work/chat-$cxx" $flags
     talks "$work/chat-$cxx"
-    $cxx -std=c++17 -Wall -Wextra -Werror "$here/use_cpp.cpp" -o "$work/cpp-$cxx" $flags
+    # Some warnings of g++ depend on what it optimises.
+    for level in 0 1 2; do
+      $cxx -std=c++17 -O$level $warned "$here/use_cpp.cpp" -o "$work/cpp-$cxx" $flags
+    done
     succeeds "$work/cpp-$cxx"
-    $cxx -std=c++17 -fno-exceptions -Wall -Wextra -Werror "$here/use_cpp.cpp" \
-      -o "$work/plain-$cxx" $flags
+    $cxx -std=c++20 -fno-exceptions -O1 $warned "$here/use_cpp.cpp" -o "$work/plain-$cxx" $flags
     succeeds "$work/plain-$cxx"
   done
 else
