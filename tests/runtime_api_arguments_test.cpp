@@ -92,6 +92,16 @@ TEST_CASE("C library: what is null or out of range is refused by options and mes
   });
   invalid("no text",
           [o](auto e) { return larder_options_set_text(o, LARDER_OPTION_TOP_K, "1", 1, e); });
+  const ApiOptions bad_template = new_options();
+  REQUIRE(larder_options_set_text(bad_template.get(), LARDER_OPTION_TEMPLATE, "{{ \xff }}", 7,
+                                  nullptr) == LARDER_OK);
+  const ApiModel storyteller_model = open_api_model();
+  const ApiSession storyteller_session = open_api_session(storyteller_model);
+  const ApiMessages hello = conversation({"Hello!"});
+  refuses("no UTF-8", LARDER_TEMPLATE, [&](auto e) {
+    return larder_session_chat(storyteller_session.get(), hello.get(), bad_template.get(), nullptr,
+                               nullptr, nullptr, e);
+  });
   invalid("null", [](auto e) { return larder_options_set_progress(nullptr, nullptr, nullptr, e); });
   invalid("null", [](auto e) { return larder_options_set_log(nullptr, nullptr, nullptr, e); });
   larder_options_free(nullptr);

@@ -70,7 +70,7 @@ Outcome chat_answer(OpenSession& open, const std::vector<Message>& messages,
   Result<ChatOptions> with = options.chat(session.model().file());
   if (!with) return with.status();
   auto own_template = options.chat_template();
-  if (!own_template) return own_template.status();
+  if (!own_template) return template_failure(own_template.status());
   auto chat = Chat::create(session, std::move(*with), std::move(*own_template));
   if (!chat) return template_failure(chat.status());
   (*chat)->set_messages(messages);

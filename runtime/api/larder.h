@@ -10,7 +10,8 @@
 //    Closing and freeing null does nothing. Arguments are copied; none is kept beyond a call, but
 //    the functions and `user` pointers of options.
 // 3. Strings are UTF-8, pointer and length in bytes; a pointer may be null where the length is 0.
-//    Those that come out have a NUL behind them, which the length does not count.
+//    Those that come out have a NUL behind them, which the length does not count. Bytes that are no
+//    UTF-8 are kept in texts and messages, and refused in JSON and templates. Paths are the system's.
 // 4. Threads. Any function may be called on any thread. Models are immutable: any number of threads
 //    may use one at once. Sessions, samplers, decoders and batches take one call at a time; another
 //    at the same time, or from inside a callback, answers LARDER_BUSY. Options, messages, answers
@@ -182,7 +183,7 @@ enum {
 // caller has room for; what this library does not know becomes 0.
 larder_status larder_model_estimate(const larder_model* model, const larder_options* options,
                                     int64_t* bytes, size_t n_values, larder_error** error);
-// The same of a file that is not open.
+// The same of a file that is not open; it is opened for that, with progress and log.
 larder_status larder_estimate(const char* path, size_t n_path, const larder_options* options,
                               int64_t* bytes, size_t n_values, larder_error** error);
 

@@ -79,4 +79,10 @@ for page in "$prefix"/share/man/man1/larder.1* "$prefix"/share/man/man3/larder.3
     echo 'skipped: no mandoc or groff here'
   fi
 done
+# The manual's program is one.
+if command -v pkg-config >/dev/null && command -v gcc >/dev/null; then
+  sed -n '/^#include <larder.h>/,/^\.fi/p' "$work/page" | sed '/^\./d; s/\\e/\\/g' >"$work/page.c"
+  gcc -std=c99 $warned "$work/page.c" -o "$work/from_page" $flags
+  [ -n "$("$work/from_page" "$model")" ] || { echo "FAILED: the program of larder(3)"; exit 1; }
+fi
 echo 'the package works'
