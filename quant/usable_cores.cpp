@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -128,16 +129,16 @@ int usable_cores(std::span<const int> allowed, const std::string& root) {
 std::vector<int> allowed_processors() {
   // The kernel refuses a mask shorter than its own, so the mask grows until it is accepted.
   for (int n_bits = 1024; n_bits <= 1 << 16; n_bits *= 2) {
-    cpu_set_t* const mask = CPU_ALLOC(n_bits);
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> mask(
+        CPU_ALLOC(n_bits), [](cpu_set_t* held) { CPU_FREE(held); });
     if (mask == nullptr) break;
     const size_t n_bytes = CPU_ALLOC_SIZE(n_bits);
     std::vector<int> processors;
-    if (sched_getaffinity(0, n_bytes, mask) == 0) {
+    if (sched_getaffinity(0, n_bytes, mask.get()) == 0) {
       for (int i = 0; i < n_bits; ++i) {
-        if (CPU_ISSET_S(i, n_bytes, mask)) processors.push_back(i);
+        if (CPU_ISSET_S(i, n_bytes, mask.get())) processors.push_back(i);
       }
     }
-    CPU_FREE(mask);
     if (!processors.empty()) return processors;
   }
   std::vector<int> processors(std::max(1U, std::thread::hardware_concurrency()));
