@@ -69,6 +69,7 @@ DataValue to_data(const runtime::ExpertStatistics& statistics, double seconds) {
                                {"n_hits", number(counters.n_hits)},
                                {"n_misses", number(counters.n_misses)},
                                {"hit_rate", counters.hit_rate()},
+                               {"bytes_warmed", number(counters.bytes_warmed)},
                                {"n_reads", number(counters.n_reads)},
                                {"bytes_read", number(counters.bytes_read)},
                                {"bytes_per_token", counters.bytes_per_token()},

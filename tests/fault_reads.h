@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,7 +36,8 @@ class FaultReads final : public runtime::ReadBackend {
         held_.push_back({read.id, fate.answer, runtime::read_clock_us()});
         continue;
       }
-      most_[read.id] = fate.most_bytes > 0 ? fate.most_bytes : read.n_bytes;
+      runtime::RawRead& cut = cut_[read.id] = read;
+      if (fate.most_bytes > 0) cut.n_bytes = fate.most_bytes;
       inner_->submit({&read, 1});
     }
   }
@@ -47,7 +49,10 @@ class FaultReads final : public runtime::ReadBackend {
     runtime::RawResult some[16];
     const size_t n_inner = inner_->collect(some, waits && held_.empty());
     for (size_t i = 0; i < n_inner; ++i) {
-      some[i].n_bytes = std::min<int64_t>(some[i].n_bytes, most_[some[i].id]);
+      const runtime::RawRead& cut = cut_[some[i].id];
+      // What is not answered was not read.
+      for (; some[i].n_bytes > cut.n_bytes; --some[i].n_bytes)
+        cut.to[some[i].n_bytes - 1] = std::byte{0xEE};
       held_.push_back(some[i]);
     }
     // With reordering, answers come one at a time, and now and then none comes.
@@ -71,7 +76,7 @@ class FaultReads final : public runtime::ReadBackend {
   Fate fate_;
   bool reorders_;
   std::vector<runtime::RawResult> held_;
-  std::map<uint32_t, uint32_t> most_;  // bytes of an answer, by the read's id
+  std::map<uint32_t, runtime::RawRead> cut_;  // as many bytes as are answered, by the read's id
   uint64_t state_ = 1;
 };
 

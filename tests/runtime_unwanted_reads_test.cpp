@@ -65,6 +65,37 @@ MakeBackend lazy(ReadLog& log) {
   };
 }
 
+// A disk that has read before anybody looks.
+class EagerReads final : public ReadBackend {
+ public:
+  const char* name() const noexcept override { return "eager"; }
+  int n_lanes() const noexcept override { return 1; }
+  void submit(std::span<const RawRead> reads) noexcept override {
+    for (const RawRead& read : reads) {
+      const ssize_t n =
+          pread(read.descriptor, read.to, read.n_bytes, static_cast<off_t>(read.offset));
+      answers_.push_back({read.id, n < 0 ? -errno : n, read_clock_us()});
+    }
+  }
+  void hurry(uint32_t) noexcept override {}
+  bool take_back(std::span<const uint32_t>) noexcept override { return false; }
+  size_t collect(std::span<RawResult> results, bool) noexcept override {
+    const size_t n = std::min(results.size(), answers_.size());
+    std::copy_n(answers_.begin(), n, results.begin());
+    answers_.erase(answers_.begin(), answers_.begin() + static_cast<long>(n));
+    return n;
+  }
+
+ private:
+  std::vector<RawResult> answers_;
+};
+
+MakeBackend eager() {
+  return [](size_t) -> Result<std::unique_ptr<ReadBackend>> {
+    return std::unique_ptr<ReadBackend>(std::make_unique<EagerReads>());
+  };
+}
+
 constexpr int kReadsOfExpert = 3;  // gate, up, down
 
 // Another file takes the place of the youngest descriptor whose link begins so.
@@ -168,6 +199,64 @@ TEST_CASE("paged experts: what was to be read ahead and is not chosen is not rea
   CHECK(ahead() == n_ahead + 1);
   use(1, {half[1], 63});
   CHECK(log.n_waiting == 0);
+}
+
+namespace {
+
+// Uses a token of 64 experts in each of two layers: layer 1's are used more than layer 0's, and
+// higher ones more than lower ones; expert 0 never.
+std::vector<float> rising_use() {
+  std::vector<float> use(128);
+  for (size_t i = 0; i < use.size(); ++i)
+    use[i] = static_cast<float>(i % 64) * (i < 64 ? 0.001f : 0.002f);
+  return use;
+}
+
+}  // namespace
+
+TEST_CASE("paged experts: what earlier runs used most is read before anything is asked for") {
+  const TinyFile file(kManyExperts);
+  const std::vector<float> expected = mapped_logits(file.model);
+  const uint64_t half = all_of(*file.model) / 2;
+  const auto counters = [](const Paged& paged) { return paged.store->statistics()->counters; };
+  const Paged cold = page(file.model, half, eager()), warm = page(file.model, half, eager());
+  warm.store->import_use(rising_use(), 1000);
+  CHECK(counters(warm).bytes_read == 0);
+  CHECK(warm.store->has(1, 63));
+  CHECK(warm.store->has(1, 32));
+  CHECK(!warm.store->has(1, 0));
+  Runner one(cold), other(warm);
+  REQUIRE((one.step().ok() && other.step().ok()));
+  CHECK(one.logits() == expected);
+  CHECK(other.logits() == expected);
+  CHECK(counters(cold).bytes_warmed == 0);
+  CHECK(counters(warm).bytes_warmed > half * 9 / 10);
+  CHECK(counters(warm).n_hits > 0);
+  CHECK(counters(warm).bytes_read < counters(cold).bytes_read);
+  CHECK(counters(warm).n_reads == kReadsOfExpert * counters(warm).n_misses);
+  // Not again, and not where something was used already.
+  warm.store->import_use(rising_use(), 1000);
+  cold.store->import_use(rising_use(), 1000);
+  CHECK(!cold.store->has(1, 63) + !cold.store->has(0, 63) > 0);
+}
+
+TEST_CASE("paged experts: the first request ends the reading of what earlier runs used") {
+  const TinyFile file(kManyExperts);
+  const std::vector<float> expected = mapped_logits(file.model);
+  ReadLog log;
+  const Paged paged = page(file.model, all_of(*file.model) / 2, lazy(log));
+  paged.store->import_use(rising_use(), 1000);
+  const size_t n_warming = log.n_waiting;
+  CHECK(n_warming >= kReadsOfExpert * size_t{50});
+  Runner runner(paged);
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(runner.step().ok());
+    CHECK(runner.logits() == expected);
+    CHECK(log.n_waiting == 0);
+  }
+  const ExpertCounters counters = paged.store->statistics()->counters;
+  CHECK(counters.bytes_warmed == 0);
+  CHECK(static_cast<size_t>(log.n_done) < n_warming);
 }
 
 TEST_CASE("paged experts: one read that fails keeps nobody waiting for the others") {

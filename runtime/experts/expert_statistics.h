@@ -23,6 +23,9 @@ struct ExpertCounters {
   uint64_t n_ahead = 0, n_ahead_used = 0;
   uint64_t bytes_ahead = 0;
 
+  // Of earlier runs' favourites, before anything was asked for; not among bytes_read.
+  uint64_t bytes_warmed = 0;
+
   uint64_t wait_us = 0;  // computing stood still for reads
   uint64_t busy_us = 0;  // at least one read was under way
 
@@ -57,6 +60,7 @@ inline ExpertCounters& ExpertCounters::operator-=(const ExpertCounters& earlier)
   n_ahead -= earlier.n_ahead;
   n_ahead_used -= earlier.n_ahead_used;
   bytes_ahead -= earlier.bytes_ahead;
+  bytes_warmed -= earlier.bytes_warmed;
   wait_us -= earlier.wait_us;
   busy_us -= earlier.busy_us;
   return *this;

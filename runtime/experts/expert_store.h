@@ -66,7 +66,8 @@ class ExpertStore {
   virtual std::optional<ExpertStatistics> statistics() const { return std::nullopt; }
   // How experts were used; null where all are at hand, and no use is counted.
   virtual const ExpertForecast* forecast() const noexcept { return nullptr; }
-  // Use in earlier runs, as ExpertForecast exports it.
+  // Use in earlier runs, as ExpertForecast exports it. What was used most begins to be read, while
+  // nothing is asked for yet.
   virtual void import_use(std::span<const float>, float /*n_tokens*/) noexcept {}
 
  private:

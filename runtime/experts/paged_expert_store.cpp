@@ -79,13 +79,13 @@ class PagedExpertStore final : public ExpertStore {
   size_t bytes() const noexcept override { return slab_.bytes(); }
   std::optional<ExpertStatistics> statistics() const override;
   const ExpertForecast* forecast() const noexcept override { return &policy_.forecast(); }
-  void import_use(std::span<const float> use, float n_tokens) noexcept override {
-    policy_.import_use(use, n_tokens);
-  }
+  void import_use(std::span<const float> use, float n_tokens) noexcept override;
 
  private:
   Slot& slot(int32_t index) noexcept { return slots_[static_cast<size_t>(index)]; }
   std::vector<FileRange> samples() const;
+  void warm(std::span<const float> use);
+  void end_warming(const LayerRoutes& routes) noexcept;
   void drop_unchosen(const LayerRoutes& routes) noexcept;
   Status why_failed(const ExpertPin& pin) const noexcept;
   Status pin(int layer, int32_t expert, ExpertPin& pin);
@@ -103,7 +103,10 @@ class PagedExpertStore final : public ExpertStore {
   PrefetchAdvisor advisor_;
   std::vector<Slot> slots_;
   std::unique_ptr<WeightReader> reader_;
-  std::vector<int32_t> ahead_;  // slots that the last prediction has filled
+  std::vector<int32_t> ahead_;    // slots that the last prediction has filled
+  std::vector<int32_t> warming_;  // slots that were to be filled before anything is asked for
+  // What the reader did until the first request; not the work of any token.
+  uint64_t n_warm_reads_ = 0, warm_us_ = 0;
   ExpertCounters counters_;
   double probe_bytes_per_s_ = 0;
   int first_layer_ = -1;  // that has routed experts
@@ -153,6 +156,7 @@ void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
     wants_predictions_ = n_rows == 1 && advisor_.begin_step();
   }
   poll(false);
+  if (!warming_.empty()) end_warming(routes);
   drop_unchosen(routes);
   if (n_rows == 1) {
     const auto n_missing =
@@ -161,6 +165,60 @@ void PagedExpertStore::observe(const LayerRoutes& routes) noexcept {
     advisor_.observe(routes.layer, routes.experts, static_cast<int32_t>(n_missing));
   }
   policy_.observe(routes);
+}
+
+void PagedExpertStore::import_use(std::span<const float> use, float n_tokens) noexcept {
+  policy_.import_use(use, n_tokens);
+  if (counters_.n_asked() > 0 || !warming_.empty()) return;
+  try {
+    warm(use);
+  } catch (const std::bad_alloc&) {  // it begins cold
+  }
+}
+
+// Free slots for what was used most, in the order of use: before the first pass the disk is idle.
+void PagedExpertStore::warm(std::span<const float> use) {
+  struct Favourite {
+    float use;
+    int32_t layer, expert;
+  };
+  std::vector<Favourite> favourites;
+  const float* next = use.data();
+  for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
+    if (layout_.pool_of(static_cast<int>(layer)) < 0) continue;
+    const int32_t n_experts = weights_.layers[layer].down.n_experts();
+    for (int32_t e = 0; e < n_experts; ++e, ++next)
+      if (*next > 0) favourites.push_back({*next, static_cast<int32_t>(layer), e});
+  }
+  std::stable_sort(favourites.begin(), favourites.end(),
+                   [](const Favourite& a, const Favourite& b) { return a.use > b.use; });
+  std::vector<int32_t> n_free = pool_slots_;
+  warming_.reserve(std::min(favourites.size(), slots_.size()));
+  for (const Favourite& one : favourites) {
+    if (n_free[static_cast<size_t>(layout_.pool_of(one.layer))]-- <= 0) continue;
+    const ExpertPlace place = policy_.take(one.layer, one.expert);
+    slot(place.slot).n_kept_pins = 1;
+    load(place.slot, one.layer, one.expert, false);
+    warming_.push_back(place.slot);
+  }
+}
+
+// The first request: what did not begin is not read, but for what is asked for.
+void PagedExpertStore::end_warming(const LayerRoutes& routes) noexcept {
+  while (!warming_.empty()) {
+    const int32_t index = warming_.back();
+    warming_.pop_back();
+    const Slot& read = slot(index);
+    const auto end = routes.experts.end();
+    const bool is_chosen =
+        read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end;
+    if (read.state != SlotState::loading || is_chosen) continue;
+    if (reader_->take_back(static_cast<uint32_t>(index))) end_read(index, false);
+  }
+  warming_.shrink_to_fit();
+  counters_.bytes_warmed = reader_->bytes_read();
+  n_warm_reads_ = reader_->n_reads();
+  warm_us_ = reader_->busy_us();
 }
 
 // Reads ahead that did not begin, of experts that the layer did not choose after all.
@@ -236,8 +294,8 @@ Status PagedExpertStore::pin(int layer, int32_t expert, ExpertPin& pin) {
   ++counters_.n_hits;
   if (taken.is_ahead) ++counters_.n_ahead_used;
   taken.is_inherited = taken.state == SlotState::loading;
-  if (taken.state == SlotState::loading && taken.is_ahead) {
-    ++counters_.n_late;
+  if (taken.is_inherited) {
+    if (taken.is_ahead) ++counters_.n_late;
     reader_->hurry(static_cast<uint32_t>(place.slot));
   }
   taken.is_ahead = false;
@@ -345,9 +403,13 @@ std::optional<ExpertStatistics> PagedExpertStore::statistics() const {
   all.facts.reader = reader_->backend().name();
   all.facts.note = files_.note();
   all.counters = counters_;
-  all.counters.n_reads = reader_->n_reads();
-  all.counters.bytes_read = reader_->bytes_read();
-  all.counters.busy_us = reader_->busy_us();
+  if (!warming_.empty()) {
+    all.counters.bytes_warmed = reader_->bytes_read();
+    return all;
+  }
+  all.counters.n_reads = reader_->n_reads() - n_warm_reads_;
+  all.counters.bytes_read = reader_->bytes_read() - counters_.bytes_warmed;
+  all.counters.busy_us = reader_->busy_us() - warm_us_;
   return all;
 }
 
