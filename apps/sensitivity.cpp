@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,12 @@ Result<Texts> read_texts(const runtime::Model& model, const SensitivityCommand& 
   return texts;
 }
 
+void tell_cost(const Texts& texts, size_t n_tensors) {
+  size_t n_tokens = 0;
+  for (const auto& text : texts) n_tokens += text.size();
+  std::fprintf(stderr, "%zu passes over %zu tokens, one for each tensor\n", n_tensors, n_tokens);
+}
+
 int run_sensitivity(const SensitivityCommand& options) {
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
@@ -72,7 +79,8 @@ int run_sensitivity(const SensitivityCommand& options) {
     with.isa = options.isa;
     with.n_threads = options.n_threads;
     with.importance = importance ? &*importance : nullptr;
-    with.progress = [&progress](size_t n_done, size_t n_tensors) {
+    with.progress = [&](size_t n_done, size_t n_tensors) {
+      if (n_done == 0 && !options.output.is_quiet) tell_cost(*texts, n_tensors);
       progress.update(static_cast<int64_t>(n_done), static_cast<int64_t>(n_tensors));
       return !is_ending();
     };
