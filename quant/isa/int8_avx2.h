@@ -220,7 +220,10 @@ struct Avx2Int8 : Avx2 {
   }
 
   static constexpr bool kUnpacksInStep = false;
-  static constexpr bool kTransposesRows = false;
+  template <int max_quant>
+  static constexpr bool transposes_rows() {
+    return !is_kept_signed<max_quant>();
+  }
   // 2 products of at most max_quant * 127 a step (128 * 127 where quants are kept signed).
   template <int max_quant>
   static constexpr int steps_exact() {

@@ -265,7 +265,10 @@ struct Avx512VnniInt8 : Avx512Vnni {
   }
 
   static constexpr bool kUnpacksInStep = true;
-  static constexpr bool kTransposesRows = true;
+  template <int max_quant>
+  static constexpr bool transposes_rows() {
+    return true;
+  }
   template <int max_quant>
   static constexpr int steps_exact() {
     return 64;

@@ -260,8 +260,11 @@ struct ScalarInt8 : Scalar {
   // Whether quants that are a shift and a mask away from the native bytes are unpacked while they
   // are multiplied: on processors whose dot products leave ports for it.
   static constexpr bool kUnpacksInStep = false;
-  // Whether few tokens meet blocks of nibbles transposed: where a step is one instruction.
-  static constexpr bool kTransposesRows = false;
+  // Whether few tokens meet blocks of nibbles transposed: where four steps may follow each other.
+  template <int max_quant>
+  static constexpr bool transposes_rows() {
+    return false;
+  }
   // Panel steps that may follow each other before the partial sums must be added up.
   template <int max_quant>
   static constexpr int steps_exact() {

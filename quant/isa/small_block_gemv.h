@@ -39,7 +39,8 @@ class SmallBlockGemv {
   static constexpr int32_t kTokens = Isa::kRowTokens;
   static constexpr bool kHasOnlyNibbles =
       (requires { Dot::kNibbles; }) && !(requires { Dot::kFifthBits; });
-  static constexpr bool kTransposes = Isa::kTransposesRows && kHasOnlyNibbles;
+  static constexpr bool kTransposes =
+      Isa::template transposes_rows<Dot::kMaxQuant>() && kHasOnlyNibbles;
   // At least; whole tiles, because those that are multiplied are read across their rows. Measured
   // on Zen 5, one thread, 768 and 2,048 columns, as shares of reading alone: Q4_0, transposed, .57
   // and .80 with one tile (7 and 18 KB), .88 and .87 with this; Q8_0 .94 and .92, .82 and .92 with
@@ -116,6 +117,7 @@ class SmallBlockGemv {
       x[t] = static_cast<const Activation*>(job.x[t]) + b;
       dots[t] = Ints::zero();
     }
+    static_assert(Isa::template steps_exact<Dot::kMaxQuant>() >= 4);
     Ints nibbles[4];
     Isa::load_columns(job.tile.rows, at + Dot::kNibbles, nibbles);
     const auto quants_of = [](Ints places) __attribute__((always_inline)) {
@@ -123,11 +125,16 @@ class SmallBlockGemv {
       if constexpr (requires { Dot::kTable; }) return Isa::look_up_bytes(Dot::kTable, places);
       return places;
     };
+    constexpr int kSteps = Isa::template steps_exact<Dot::kMaxQuant>() < 8 ? 4 : 8;
+    Ints partial[n_tokens];
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const Ints low = quants_of(nibbles[i]), high = quants_of(shift_right<4>(nibbles[i]));
       for (int32_t t = 0; t < n_tokens; ++t) {
-        dots[t] = Isa::template step<Dot::kMaxQuant>(dots[t], low, x[t]->q + 4 * i);
-        dots[t] = Isa::template step<Dot::kMaxQuant>(dots[t], high, x[t]->q + 16 + 4 * i);
+        if (2 * i % kSteps == 0) partial[t] = Ints::zero();
+        partial[t] = Isa::template step<Dot::kMaxQuant>(partial[t], low, x[t]->q + 4 * i);
+        partial[t] = Isa::template step<Dot::kMaxQuant>(partial[t], high, x[t]->q + 16 + 4 * i);
+        if ((2 * i + 2) % kSteps == 0) dots[t] = Isa::add_partial(dots[t], partial[t]);
       }
     }
     end_block<n_tokens>(job.tile.rows, at, x, dots, acc);
