@@ -28,6 +28,9 @@ inline bool allocation_fails() noexcept {
   }
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return larder::tests::allocation_fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+}
 [[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment) {
   const auto step = static_cast<size_t>(alignment);
   if (!larder::tests::allocation_fails()) {

@@ -199,11 +199,14 @@ TEST_CASE("C library: progress cancels the opening of a paged session whenever i
   const int n_asked = kMany - wish.n_left;
   for (int n = 0; n < n_asked; ++n) {
     wish.n_left = n;
-    larder_session* none = nullptr;
-    CHECK(larder_session_open(paged.model.get(), paged.options.get(), &none, nullptr) ==
-          LARDER_CANCELLED);
-    CHECK(none == nullptr);
-    CHECK(wish.n_left == -1);
+    larder_session* session = nullptr;
+    const larder_status status =
+        larder_session_open(paged.model.get(), paged.options.get(), &session, nullptr);
+    const ApiSession its_end(session);
+    // How often it is asked while weights are read depends on how they come.
+    CHECK(status == (wish.n_left < 0 ? LARDER_CANCELLED : LARDER_OK));
+    CHECK((session == nullptr) == (wish.n_left < 0));
+    CHECK(wish.n_left >= -1);
   }
 }
 
