@@ -54,7 +54,8 @@ Result<Texts> read_texts(const runtime::Model& model, const SensitivityCommand& 
 void tell_cost(const Texts& texts, size_t n_tensors) {
   size_t n_tokens = 0;
   for (const auto& text : texts) n_tokens += text.size();
-  std::fprintf(stderr, "%zu passes over %zu tokens, one for each tensor\n", n_tensors, n_tokens);
+  std::fprintf(stderr, "%zu passes over %zu tokens: one for each tensor, and one before them\n",
+               n_tensors + 1, n_tokens);
 }
 
 int run_sensitivity(const SensitivityCommand& options) {
@@ -79,8 +80,9 @@ int run_sensitivity(const SensitivityCommand& options) {
     with.isa = options.isa;
     with.n_threads = options.n_threads;
     with.importance = importance ? &*importance : nullptr;
-    with.progress = [&](size_t n_done, size_t n_tensors) {
-      if (n_done == 0 && !options.output.is_quiet) tell_cost(*texts, n_tensors);
+    bool has_told = options.output.is_quiet;
+    with.progress = [&, has_told](size_t n_done, size_t n_tensors) mutable {
+      if (!std::exchange(has_told, true)) tell_cost(*texts, n_tensors);
       progress.update(static_cast<int64_t>(n_done), static_cast<int64_t>(n_tensors));
       return !is_ending();
     };

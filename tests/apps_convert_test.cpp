@@ -102,6 +102,12 @@ TEST_CASE("convert: what is broken is told before anything is written") {
   }
   {
     const Copy copy;
+    copy.replace("config.json", "\"hidden_act\"",
+                 "\"output_gate_type\": \"sigmoid\", \"hidden_act\"");
+    check_refused(copy, 3, "output_gate_type");
+  }
+  {
+    const Copy copy;
     copy.replace("config.json", "\"silu\"", "\"gelu\"");
     check_refused(copy, 3, "gelu");
   }

@@ -58,6 +58,7 @@ std::shared_ptr<const runtime::Model> open(const std::string& path) {
 }
 
 double farthest(const PromptTrace& expected, const PromptTrace& got) {
+  REQUIRE(got.logits.size() >= expected.logits.size());
   const size_t from = got.logits.size() - expected.logits.size();
   double most = 0;
   for (size_t i = 0; i < expected.logits.size(); ++i) {

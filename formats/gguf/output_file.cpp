@@ -176,7 +176,10 @@ Status OutputFile::commit() {
   ::close(directory);
   if (!is_renamed) return error("cannot rename", error_number);
   temporary_path_.clear();
-  if (!is_durable) return error("cannot make its name durable", error_number);
+  if (!is_durable) {
+    ::unlink(path_.c_str());
+    return error("cannot make its name durable", error_number);
+  }
   return {};
 }
 

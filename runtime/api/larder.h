@@ -120,7 +120,8 @@ typedef int32_t larder_flow;  // what callbacks answer; other values mean LARDER
 enum { LARDER_CONTINUE = 0, LARDER_STOP = 1, LARDER_CANCEL = 2 };
 
 // Callbacks run on the thread that made the call, and must not throw.
-// Bytes of weights loaded, or tokens of a prompt computed: first 0. LARDER_STOP cancels, too.
+// Bytes of weights loaded, or tokens of a prompt computed: first 0. The last value may be told more
+// than once; until the call returns it can be cancelled. LARDER_STOP cancels, too.
 typedef larder_flow (*larder_progress_fn)(void* user, uint64_t done, uint64_t total);
 enum { LARDER_LOG_INFO = 0, LARDER_LOG_WARNING = 1 };
 typedef void (*larder_log_fn)(void* user, int32_t level, const char* text, size_t n_bytes);

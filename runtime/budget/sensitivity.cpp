@@ -177,6 +177,8 @@ Result<Sensitivities> measure_sensitivities(std::shared_ptr<const Model> model,
     tensors.push_back(&tensor);
     most_cols = std::max(most_cols, static_cast<int64_t>(tensor.dims[0]));
   }
+  if (options.progress && !options.progress(0, tensors.size()))
+    return Status(Cause::cancelled, "interrupted");
   Answers answers(texts, session, model->config().n_vocab);
   if (Status s = answers.keep(model); !s.ok()) return s;
   quant::Parallel parallel(choose_threads(options.n_threads));

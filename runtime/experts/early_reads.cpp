@@ -56,6 +56,7 @@ void PagedExpertStore::end_warming(const LayerRoutes& routes) noexcept {
     if (reader_->take_back(static_cast<uint32_t>(index))) end_read(index, false);
   }
   warming_.shrink_to_fit();
+  reader_->count_busy();
   counters_.bytes_warmed = reader_->bytes_read();
   n_warm_reads_ = reader_->n_reads();
   warm_us_ = reader_->busy_us();

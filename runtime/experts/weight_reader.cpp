@@ -222,4 +222,11 @@ std::span<const uint32_t> WeightReader::finish(bool waits) noexcept {
   return finished_;
 }
 
+void WeightReader::count_busy() noexcept {
+  if (n_flying_ == 0) return;
+  const int64_t now_us = read_clock_us();
+  busy_us_ += static_cast<uint64_t>(std::max<int64_t>(0, now_us - busy_since_us_));
+  busy_since_us_ = now_us;
+}
+
 }  // namespace larder::runtime

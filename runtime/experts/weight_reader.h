@@ -63,6 +63,7 @@ class WeightReader {
   uint64_t n_reads() const noexcept { return n_reads_; }
   uint64_t bytes_read() const noexcept { return bytes_read_; }
   uint64_t busy_us() const noexcept { return busy_us_; }  // at least one read was under way
+  void count_busy() noexcept;  // busy_us() up to now, also of reads that are under way
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};

@@ -3,12 +3,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <string>
-
-#include "quant/parallel.h"
 
 namespace larder::runtime {
 namespace {
@@ -18,16 +15,6 @@ constexpr size_t kHugePage = size_t{2} << 20;
 Status cannot_have(size_t bytes, const char* purpose) {
   return Status(Cause::out_of_memory,
                 std::to_string(bytes) + " bytes for " + purpose + " cannot be had");
-}
-
-// Whether the system has the pages.
-bool touch(std::byte* data, size_t bytes) noexcept {
-  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE. Source: Linux 5.14
-  constexpr size_t kPage = 4096;
-  if (madvise(data, bytes, kPopulateWrite) == 0) return true;
-  if (errno != EINVAL) return false;
-  for (size_t at = 0; at < bytes; at += kPage) data[at] = std::byte{0};
-  return true;
 }
 
 }  // namespace
@@ -64,29 +51,17 @@ Result<AnonymousMemory> AnonymousMemory::allocate_huge(size_t bytes, const char*
 }
 
 Status AnonymousMemory::populate(const char* purpose, const std::function<bool()>& goes_on) {
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE. Source: Linux 5.14
+  constexpr size_t kPage = 4096;
   constexpr size_t kStep = size_t{32} << 20;  // a few hundredths of a second
-  const auto n_steps = static_cast<int64_t>((size_ + kStep - 1) / kStep);
-  std::atomic<bool> is_cancelled{false}, is_refused{false};
-  // The system clears a page for whoever touches it, one core about 5 GB/s.
-  quant::Parallel parallel(
-      static_cast<int>(std::clamp<int64_t>(n_steps, 1, quant::default_threads())));
-  parallel.run([&](quant::Team& team) {
-    team.for_each(n_steps, [&](int64_t step) {
-      if (is_cancelled.load(std::memory_order_relaxed) ||
-          is_refused.load(std::memory_order_relaxed))
-        return;
-      if (team.thread() == 0 && goes_on && !goes_on()) {
-        is_cancelled.store(true, std::memory_order_relaxed);
-        return;
-      }
-      const size_t begin = static_cast<size_t>(step) * kStep;
-      if (!touch(data_ + begin, std::min(kStep, size_ - begin)))
-        is_refused.store(true, std::memory_order_relaxed);
-    });
-  });
-  if (is_cancelled.load(std::memory_order_relaxed))
-    return Status(Cause::cancelled, "taking memory was interrupted");
-  return is_refused.load(std::memory_order_relaxed) ? cannot_have(size_, purpose) : Status();
+  for (size_t begin = 0; begin < size_; begin += kStep) {
+    if (goes_on && !goes_on()) return Status(Cause::cancelled, "taking memory was interrupted");
+    const size_t end = std::min(size_, begin + kStep);
+    if (madvise(data_ + begin, end - begin, kPopulateWrite) == 0) continue;
+    if (errno != EINVAL) return cannot_have(size_, purpose);
+    for (size_t at = begin; at < end; at += kPage) data_[at] = std::byte{0};
+  }
+  return {};
 }
 
 AnonymousMemory::~AnonymousMemory() {

@@ -18,9 +18,8 @@ class AnonymousMemory {
   // with others. Left out of core dumps. Error: as allocate().
   static Result<AnonymousMemory> allocate_huge(size_t bytes, const char* purpose);
   static size_t huge_bytes(size_t bytes) noexcept;  // what allocate_huge() takes
-  // Takes the pages now instead of when they are touched, on all cores. Errors: `out_of_memory`,
-  // `cancelled` where goes_on, which may be empty, answers false: it is asked on the calling
-  // thread, before each 32 MiB that this takes.
+  // Takes the pages now instead of when they are touched. Errors: `out_of_memory`, `cancelled`
+  // where goes_on, which may be empty, answers false: it is asked before every 32 MiB.
   Status populate(const char* purpose, const std::function<bool()>& goes_on = {});
   AnonymousMemory(AnonymousMemory&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

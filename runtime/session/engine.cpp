@@ -1,5 +1,6 @@
 #include "runtime/session/engine.h"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 #include <string>
@@ -9,6 +10,15 @@
 #include "runtime/session/session_options.h"
 
 namespace larder::runtime {
+namespace {
+
+template <class T>
+void make_room(std::vector<T>& in, size_t n_more) {
+  const size_t n = in.size() + n_more;
+  if (in.capacity() < n) in.reserve(std::max(2 * in.capacity(), n));
+}
+
+}  // namespace
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() { impl_->kept_use.save(); }
@@ -54,8 +64,8 @@ Status Engine::submit(EngineItem item) try {
   if (Status s = HeldItem::check(item, *impl.model, n_ctx()); !s.ok()) return s;
   auto held = std::make_unique<HeldItem>(std::move(item), *impl.model, n_ctx());
   held->slot = impl.held.size();
-  impl.pending.reserve(impl.pending.size() + 1);
-  impl.finished.reserve(impl.finished.size() + impl.held.size() + 1);
+  make_room(impl.pending, 1);
+  make_room(impl.finished, impl.held.size() + 1);
   impl.held.push_back(std::move(held));
   impl.pending.push_back(impl.held.back().get());
   return {};
@@ -64,20 +74,11 @@ Status Engine::submit(EngineItem item) try {
 }
 
 Status Engine::advance(const std::function<void(EngineResult&&)>& finished) try {
-  Impl& impl = *impl_;
-  Status status;
-  if (!impl.is_cancelled.load(std::memory_order_relaxed)) {
-    status = impl.fill_pass();
-    if (status.ok()) status = impl.run_pass();
-  }
-  if (impl.is_cancelled.exchange(false, std::memory_order_relaxed) && status.ok())
-    status = Status(Cause::cancelled, "cancelled");
-  impl.hand_out(finished);
-  return status;
-} catch (const std::bad_alloc&) {
-  impl_->fail_all();
+  const Status status = impl_->advance();
   impl_->hand_out(finished);
-  return {};
+  return status;
+} catch (const std::bad_alloc&) {  // of `finished`
+  return Status::out_of_memory();
 }
 
 void Engine::clear() noexcept {

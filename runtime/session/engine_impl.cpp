@@ -1,11 +1,27 @@
 #include "runtime/session/engine_impl.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace larder::runtime {
 
 using formats::TokenId;
+
+// One pass. Where memory ends in it, all that is held comes out failed.
+Status Engine::Impl::advance() try {
+  Status status;
+  if (!is_cancelled.load(std::memory_order_relaxed)) {
+    status = fill_pass();
+    if (status.ok()) status = run_pass();
+  }
+  if (is_cancelled.exchange(false, std::memory_order_relaxed) && status.ok())
+    status = Status(Cause::cancelled, "cancelled");
+  return status;
+} catch (const std::bad_alloc&) {
+  fail_all();
+  return {};
+}
 
 // Lanes go on; where there is room for more rows, further branches get sequences.
 Status Engine::Impl::fill_pass() {
@@ -214,7 +230,14 @@ void Engine::Impl::finish(HeldItem& item, EngineResult result) noexcept {
 void Engine::Impl::hand_out(const std::function<void(EngineResult&&)>& to) {
   std::vector<EngineResult> all;
   all.swap(finished);
-  for (EngineResult& result : all) to(std::move(result));
+  size_t n = 0;
+  try {
+    while (n < all.size()) to(std::move(all[n++]));
+  } catch (...) {
+    all.erase(all.begin(), all.begin() + static_cast<ptrdiff_t>(n));
+    all.swap(finished);  // the others are handed out by the next call
+    throw;
+  }
   all.clear();
   all.swap(finished);  // keeps its room
 }

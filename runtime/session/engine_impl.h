@@ -47,6 +47,7 @@ struct Engine::Impl {
     chosen.reserve(n_lanes);
   }
 
+  Status advance();
   Status fill_pass();
   void give_rows(EngineLane& lane, int32_t& n_free) noexcept;
   Result<bool> start_lane();

@@ -38,7 +38,7 @@ def main():
                 theirs = gguf.dequantize(tensor.data, tensor.tensor_type).ravel()
                 off = np.abs(ours[tensor.name].data.ravel().astype(np.float64) - theirs).max()
                 n_tensors, n_weights = n_tensors + 1, n_weights + theirs.size
-                farthest = max(farthest, float(off))
+                farthest = max(farthest, float(off) if off == off else float("inf"))
             is_same = is_same and n_tensors > 0 and farthest == 0
             print(f"{name:7} {n_tensors:3} tensors {n_weights:10} weights, farthest {farthest:g}")
     return 0 if is_same else 1

@@ -78,6 +78,8 @@ class Stream(Iterator[Piece]):
     def close(self) -> None:
         if self._thread.is_alive():
             self._pieces.is_unwanted = True
+            if self._thread is threading.current_thread():  # a collector came by there
+                return
             self._session.cancel()
             self._thread.join()
             self._session.forget_cancel()
