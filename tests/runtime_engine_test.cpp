@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <random>
 #include <string>
@@ -304,6 +305,27 @@ TEST_CASE("engine: a cancelled pass goes on later, and nothing is lost") {
   engine->cancel();
   engine->forget_cancel();
   CHECK(engine->advance([](EngineResult&&) {}).ok());
+}
+
+TEST_CASE("engine: a caller that runs out of memory loses the result in its hands, and no other") {
+  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
+  REQUIRE(opened.model.ok());
+  const auto& model = *opened.model;
+  const std::vector<EngineItem> items = make_items(model->config().n_vocab, 12, 7);
+  const auto engine = open(model, {});
+  for (const EngineItem& item : items) REQUIRE(engine->submit(item).ok());
+  size_t n_told = 0, n_refused = 0;
+  while (n_told < items.size()) {
+    const Status status = engine->advance([&](EngineResult&& result) {
+      CHECK(result.status.ok());
+      if (++n_told % 3 == 0) throw std::bad_alloc();
+    });
+    if (status.ok()) continue;
+    CHECK(status.cause() == Cause::out_of_memory);
+    ++n_refused;
+  }
+  CHECK(n_refused == items.size() / 3);
+  CHECK(engine->n_held() == 0);
 }
 
 TEST_CASE("engine: numbers that are not finite fail the items that meet them, and no other") {
