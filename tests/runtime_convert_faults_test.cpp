@@ -1,32 +1,14 @@
 // Conversion on disks and in moments that fail it: an error, and no file.
 #include <doctest/doctest.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <cerrno>
 #include <filesystem>
 #include <iterator>
 #include <string>
 
 #include "quant/dispatch.h"
 #include "runtime/convert/checkpoint_convert.h"
+#include "tests/full_disk_at_last.h"
 #include "tests/temporary_directory.h"
-
-namespace {
-
-std::atomic<bool> g_disk_is_full_at_last{false};
-
-}  // namespace
-
-// In place of libc's: a disk that tells only when asked to make durable that it is full.
-extern "C" int fsync(int descriptor) {
-  if (g_disk_is_full_at_last) {
-    errno = ENOSPC;
-    return -1;
-  }
-  return static_cast<int>(syscall(SYS_fsync, descriptor));
-}
 
 namespace larder::tests {
 namespace {
@@ -60,9 +42,9 @@ TEST_CASE("convert: a disk that is full at last, when all is written, leaves not
   for (const uint64_t most_shard_bytes : {0, 300'000}) {
     const TemporaryDirectory directory;
     CheckpointPlan plan = plan_of(kFolder, most_shard_bytes);
-    g_disk_is_full_at_last = true;
+    disk_is_full_at_last = true;
     const Status status = run(plan, directory.path("out.gguf"));
-    g_disk_is_full_at_last = false;
+    disk_is_full_at_last = false;
     CHECK(status.cause() == Cause::io);
     CHECK(n_files(directory) == 0);
   }

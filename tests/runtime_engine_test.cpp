@@ -2,12 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <new>
 #include <numeric>
 #include <random>
 #include <string>
@@ -16,105 +12,17 @@
 
 #include "runtime/session/cache_pool.h"
 #include "runtime/session/engine.h"
+#include "tests/engine_items.h"
 #include "tests/golden_case.h"
 #include "tests/paged_model.h"
 #include "tests/tiny_model.h"
 
 using namespace larder;
 using namespace larder::runtime;
+using namespace larder::tests;
 using formats::TokenId;
 
 namespace {
-
-using Results = std::map<uint64_t, EngineResult>;
-
-std::unique_ptr<Engine> open(const std::shared_ptr<const Model>& model, EngineOptions options) {
-  if (options.session.n_threads == 0) options.session.n_threads = 1;
-  if (options.session.n_ctx == 0) options.session.n_ctx = 96;
-  auto engine = Engine::create(model, options);
-  REQUIRE_MESSAGE(engine.ok(), engine.status().to_string());
-  return std::move(*engine);
-}
-
-void advance(Engine& engine, Results& results) {
-  const Status status = engine.advance([&](EngineResult&& result) {
-    const uint64_t tag = result.tag;
-    CHECK(results.emplace(tag, std::move(result)).second);
-  });
-  REQUIRE_MESSAGE(status.ok(), status.to_string());
-}
-
-Results run(Engine& engine, const std::vector<EngineItem>& items) {
-  Results results;
-  for (const EngineItem& item : items) {
-    while (!engine.has_room()) advance(engine, results);
-    const Status status = engine.submit(item);
-    REQUIRE_MESSAGE(status.ok(), status.to_string());
-  }
-  while (engine.n_held() > 0) advance(engine, results);
-  CHECK(results.size() == items.size());
-  return results;
-}
-
-// Texts with and without common beginnings, scored, continued, and both.
-std::vector<EngineItem> make_items(int32_t n_vocab, size_t n, uint32_t seed) {
-  std::mt19937 random(seed);
-  const auto token = [&] {
-    return static_cast<TokenId>(random() % static_cast<uint32_t>(n_vocab));
-  };
-  std::vector<std::vector<TokenId>> beginnings(5);
-  for (size_t b = 1; b < beginnings.size(); ++b) {
-    if (b > 2) beginnings[b] = beginnings[b - 1];
-    for (int i = 0; i < 20; ++i) beginnings[b].push_back(token());
-  }
-  std::vector<EngineItem> items(n);
-  for (size_t i = 0; i < n; ++i) {
-    EngineItem& item = items[i];
-    item.tag = i;
-    item.tokens = beginnings[random() % beginnings.size()];
-    const size_t n_own = i % 7 == 0 ? 0 : random() % 25;
-    while (item.tokens.empty() || n_own + 20 > item.tokens.size()) item.tokens.push_back(token());
-    if (i % 3 != 0) item.first_scored = 1 + static_cast<int32_t>(random() % item.tokens.size());
-    item.n_top = static_cast<int32_t>(i % 4);
-    if (i % 3 == 1) continue;
-    item.generation.emplace();
-    item.generation->sampler.seed = i;
-    item.generation->sampler.temperature = i % 2 == 0 ? 0.0f : 1.0f;
-    item.generation->sampler.repeat_penalty = i % 5 == 0 ? 1.2f : 1.0f;
-    item.generation->options.max_tokens = static_cast<int32_t>(i % 11);
-    item.generation->options.stop = {"e"};
-  }
-  return items;
-}
-
-// Bit for bit.
-bool are_same(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
-
-void check_same(const EngineResult& a, const EngineResult& b) {
-  INFO("item " << a.tag);
-  REQUIRE(a.status.ok() == b.status.ok());
-  REQUIRE(a.scores.size() == b.scores.size());
-  for (size_t i = 0; i < a.scores.size(); ++i) {
-    CHECK(are_same(a.scores[i].logprob, b.scores[i].logprob));
-    CHECK(a.scores[i].is_argmax == b.scores[i].is_argmax);
-  }
-  REQUIRE(a.top.size() == b.top.size());
-  for (size_t i = 0; i < a.top.size(); ++i) {
-    CHECK(a.top[i].token == b.top[i].token);
-    CHECK(are_same(a.top[i].logprob, b.top[i].logprob));
-  }
-  REQUIRE(a.generation.has_value() == b.generation.has_value());
-  if (!a.generation) return;
-  CHECK(a.generation->text == b.generation->text);
-  CHECK(a.generation->tokens == b.generation->tokens);
-  CHECK(a.generation->logprobs == b.generation->logprobs);
-  CHECK(a.generation->reason == b.generation->reason);
-}
-
-void check_same(const Results& a, const Results& b) {
-  REQUIRE(a.size() == b.size());
-  for (const auto& [tag, result] : a) check_same(result, b.at(tag));
-}
 
 // The same by sessions, one item after another.
 EngineResult by_session(const std::shared_ptr<const Model>& model, const EngineItem& item,
@@ -282,116 +190,6 @@ TEST_CASE("engine: a beginning that items share is computed once") {
   CHECK(engine->statistics().n_rows == 60 + 4 * 2);
   CHECK(engine->statistics().n_shared_rows == 3 * 60);
   CHECK(engine->statistics().n_passes == 2);
-}
-
-TEST_CASE("engine: a cancelled pass goes on later, and nothing is lost") {
-  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
-  REQUIRE(opened.model.ok());
-  const auto& model = *opened.model;
-  const std::vector<EngineItem> items = make_items(model->config().n_vocab, 30, 13);
-  const Results reference = run(*open(model, {}), items);
-  const auto engine = open(model, {.batch_size = 16});
-  Results results;
-  for (const EngineItem& item : items) REQUIRE(engine->submit(item).ok());
-  for (int step = 0; engine->n_held() > 0; ++step) {
-    if (step % 3 == 0) engine->cancel();
-    const Status status = engine->advance([&](EngineResult&& result) {
-      const uint64_t tag = result.tag;
-      results.emplace(tag, std::move(result));
-    });
-    CHECK(status.cause() == (step % 3 == 0 ? Cause::cancelled : Cause::ok));
-  }
-  check_same(results, reference);
-  engine->cancel();
-  engine->forget_cancel();
-  CHECK(engine->advance([](EngineResult&&) {}).ok());
-}
-
-TEST_CASE("engine: a caller that runs out of memory loses the result in its hands, and no other") {
-  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
-  REQUIRE(opened.model.ok());
-  const auto& model = *opened.model;
-  const std::vector<EngineItem> items = make_items(model->config().n_vocab, 12, 7);
-  const auto engine = open(model, {});
-  for (const EngineItem& item : items) REQUIRE(engine->submit(item).ok());
-  size_t n_told = 0, n_refused = 0;
-  while (n_told < items.size()) {
-    const Status status = engine->advance([&](EngineResult&& result) {
-      CHECK(result.status.ok());
-      if (++n_told % 3 == 0) throw std::bad_alloc();
-    });
-    if (status.ok()) continue;
-    CHECK(status.cause() == Cause::out_of_memory);
-    ++n_refused;
-  }
-  CHECK(n_refused == items.size() / 3);
-  CHECK(engine->n_held() == 0);
-}
-
-TEST_CASE("engine: numbers that are not finite fail the items that meet them, and no other") {
-  tests::GgufBuilder builder = tests::tiny_model();
-  const tests::OpenedModel sound = tests::open_model(builder);
-  for (auto& tensor : builder.tensors)
-    if (tensor.name == "token_embd.weight") tests::set_float(tensor, 32 * 77, INFINITY);
-  const tests::OpenedModel opened = tests::open_model(builder);
-  REQUIRE(opened.model.ok());
-  std::vector<EngineItem> items = make_items((*opened.model)->config().n_vocab, 40, 17);
-  for (EngineItem& item : items) item.generation.reset();  // which could choose the token
-  const auto meets = [](const EngineItem& item) {
-    if (item.first_scored < 0 || item.first_scored >= static_cast<int32_t>(item.tokens.size()))
-      return false;
-    return std::find(item.tokens.begin(), item.tokens.end() - 1, 77) != item.tokens.end() - 1;
-  };
-  items[4].first_scored = 1;
-  items[4].tokens[2] = 77;
-  const Results reference = run(*open(*sound.model, {}), items);
-  const auto engine = open(*opened.model, {});
-  const Results results = run(*engine, items);
-  int n_failed = 0;
-  for (const EngineItem& item : items) {
-    const EngineResult& result = results.at(item.tag);
-    if (meets(item)) {
-      CHECK(result.status.cause() == Cause::numeric);
-      ++n_failed;
-    } else {
-      check_same(result, reference.at(item.tag));
-    }
-  }
-  CHECK(n_failed > 0);
-}
-
-TEST_CASE("engine: an item that cannot be run is refused with the reason, and not held") {
-  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
-  REQUIRE(opened.model.ok());
-  const auto engine = open(*opened.model, {.max_items = 2});
-  const auto cause = [&](const EngineItem& item) { return engine->submit(item).cause(); };
-  EngineItem item;
-  CHECK(cause(item) == Cause::invalid_argument);
-  item.tokens = {1, 260};
-  CHECK(cause(item) == Cause::invalid_argument);
-  item.tokens = {1, -1};
-  CHECK(cause(item) == Cause::invalid_argument);
-  item.tokens.assign(98, 1);
-  item.first_scored = 1;
-  CHECK(cause(item) == Cause::context_full);
-  item.tokens.resize(97);  // the last of which is only predicted
-  item.generation.emplace();
-  CHECK(cause(item) == Cause::context_full);
-  item.generation->sampler.top_p = -1;
-  CHECK(cause(item) == Cause::invalid_argument);
-  item.generation.reset();
-  item.first_scored = 0;
-  CHECK(cause(item) == Cause::invalid_argument);
-  item.first_scored = 1;
-  item.source = {1};
-  CHECK(cause(item) == Cause::unsupported);
-  item.source.clear();
-  CHECK(engine->n_held() == 0);
-  CHECK(cause(item) == Cause::ok);
-  CHECK(engine->n_held() == 1);
-  CHECK(engine->has_room());
-  engine->clear();
-  CHECK(engine->n_held() == 0);
 }
 
 TEST_CASE("engine: generation ends where a session's does") {

@@ -2,11 +2,9 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -21,23 +19,9 @@
 #include "runtime/convert/file_quantizer.h"
 #include "runtime/convert/quant_mix.h"
 #include "runtime/model/model.h"
+#include "tests/full_disk_at_last.h"
 #include "tests/temporary_directory.h"
 #include "tests/tiny_model.h"
-
-namespace {
-
-std::atomic<bool> g_disk_is_full_at_last{false};
-
-}  // namespace
-
-// In place of libc's: a disk that tells only when asked to make durable that it is full.
-extern "C" int fsync(int descriptor) {
-  if (g_disk_is_full_at_last) {
-    errno = ENOSPC;
-    return -1;
-  }
-  return static_cast<int>(syscall(SYS_fsync, descriptor));
-}
 
 namespace larder::tests {
 namespace {
@@ -294,9 +278,9 @@ TEST_CASE("file quantiser: a disk that is full at last, when all is written, lea
   for (const uint64_t most_shard_bytes : {0, 300'000}) {
     FileQuantizerOptions options;
     options.most_shard_bytes = most_shard_bytes;
-    g_disk_is_full_at_last = true;
+    disk_is_full_at_last = true;
     const Status status = quantized(*in, "q8_0", directory.path("out.gguf"), options).status();
-    g_disk_is_full_at_last = false;
+    disk_is_full_at_last = false;
     CHECK(status.cause() == Cause::io);
     CHECK(n_files(directory) == 1);
   }
