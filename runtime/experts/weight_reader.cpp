@@ -7,8 +7,12 @@
 #include <system_error>
 #include <utility>
 
+#include "formats/told_status.h"
+
 namespace larder::runtime {
 namespace {
+
+using formats::told;
 
 constexpr uint64_t kAlignment = WeightReader::kAlignment;
 constexpr uint64_t align_down(uint64_t offset) { return offset / kAlignment * kAlignment; }
@@ -21,16 +25,6 @@ constexpr uint64_t pieces_of(uint64_t span_bytes) {
 constexpr int kMaxFailures = 2;
 // So often a read may be put off before that is an error: nobody waits for ever.
 constexpr uint16_t kMaxPostponed = 1000;
-
-// A sentence is put together where there is memory for it.
-template <class Tell>
-Status told(const Tell& tell) noexcept {
-  try {
-    return tell();
-  } catch (...) {
-    return Status::out_of_memory();
-  }
-}
 
 }  // namespace
 

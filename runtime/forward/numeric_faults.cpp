@@ -2,22 +2,16 @@
 
 #include <string>
 
+#include "formats/told_status.h"
 #include "runtime/forward/pass.h"
 #include "runtime/model/tensor_schema.h"
 
 namespace larder::runtime {
 namespace {
 
-// Inside a parallel region nothing may be thrown. The texts are made only where there is a fault:
-// every layer of every pass asks.
-template <class Tell>
-Status told(const Tell& tell) noexcept {
-  try {
-    return tell();
-  } catch (...) {
-    return Status::out_of_memory();
-  }
-}
+// Asked inside parallel regions, by every layer of every pass: a text is made where there is a
+// fault.
+using formats::told;
 
 // REQUIRES: flag.is_raised().
 Status not_finite(const Pass& pass, const RowFlag& flag, const std::string& what,
