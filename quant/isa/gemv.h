@@ -99,8 +99,9 @@ struct Gemv {
     Totals<n_tokens> groups[has_groups ? kMostGroups : 1];  // lanes: blocks, until they are turned
     BlockSums<n_tokens> left[kMostLeft];                    // of 16 rows
     if (job.tile.n_rows < kPanelRows) {
-      __builtin_memset(static_cast<void*>(groups), 0, sizeof groups);
-      __builtin_memset(static_cast<void*>(left), 0, sizeof left);
+      const auto n_left = static_cast<size_t>(n_blocks - n_along);
+      __builtin_memset(static_cast<void*>(groups), 0, n_groups * sizeof groups[0]);
+      __builtin_memset(static_cast<void*>(left), 0, n_left * sizeof left[0]);
     }
     const Activation* x[n_tokens];
     for (int32_t t = 0; t < n_tokens; ++t) x[t] = static_cast<const Activation*>(job.x[t]) + first;

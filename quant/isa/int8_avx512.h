@@ -46,32 +46,6 @@ namespace {
   }
 }
 
-// Lane c of row r and lane r of row c change places.
-[[gnu::always_inline]] inline void transpose_square(Ints* rows) {
-  __m512i quads[4][4];  // [rows 4 h to 4 h + 3][lanes i, i + 4, i + 8 and i + 12]
-  for (int h = 0; h < 4; ++h) {
-    const Ints* r = rows + 4 * h;
-    const __m512i a = _mm512_unpacklo_epi32(r[0].lanes, r[1].lanes);
-    const __m512i b = _mm512_unpackhi_epi32(r[0].lanes, r[1].lanes);
-    const __m512i c = _mm512_unpacklo_epi32(r[2].lanes, r[3].lanes);
-    const __m512i d = _mm512_unpackhi_epi32(r[2].lanes, r[3].lanes);
-    quads[h][0] = _mm512_unpacklo_epi64(a, c);
-    quads[h][1] = _mm512_unpackhi_epi64(a, c);
-    quads[h][2] = _mm512_unpacklo_epi64(b, d);
-    quads[h][3] = _mm512_unpackhi_epi64(b, d);
-  }
-  for (int i = 0; i < 4; ++i) {
-    const __m512i a = _mm512_shuffle_i32x4(quads[0][i], quads[1][i], 0x88);
-    const __m512i b = _mm512_shuffle_i32x4(quads[2][i], quads[3][i], 0x88);
-    const __m512i c = _mm512_shuffle_i32x4(quads[0][i], quads[1][i], 0xdd);
-    const __m512i d = _mm512_shuffle_i32x4(quads[2][i], quads[3][i], 0xdd);
-    rows[i] = {_mm512_shuffle_i32x4(a, b, 0x88)};
-    rows[i + 4] = {_mm512_shuffle_i32x4(c, d, 0x88)};
-    rows[i + 8] = {_mm512_shuffle_i32x4(a, b, 0xdd)};
-    rows[i + 12] = {_mm512_shuffle_i32x4(c, d, 0xdd)};
-  }
-}
-
 // a in the low half, b in the high half.
 [[gnu::always_inline]] inline __m512i halves(int64_t a, int64_t b) {
   return _mm512_setr_epi64(a, a, a, a, b, b, b, b);
@@ -206,7 +180,31 @@ struct Avx512VnniInt8 : Avx512Vnni {
     const __m512i a = reduce_8_rows(rows), b = reduce_8_rows(rows + 8);
     return {_mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd))};
   }
-  [[gnu::always_inline]] static void transpose_16x16(Ints* rows) { transpose_square(rows); }
+  // Lane c of row r and lane r of row c change places.
+  [[gnu::always_inline]] static void transpose_16x16(Ints* rows) {
+    __m512i quads[4][4];  // [rows 4 h to 4 h + 3][lanes i, i + 4, i + 8 and i + 12]
+    for (int h = 0; h < 4; ++h) {
+      const Ints* r = rows + 4 * h;
+      const __m512i a = _mm512_unpacklo_epi32(r[0].lanes, r[1].lanes);
+      const __m512i b = _mm512_unpackhi_epi32(r[0].lanes, r[1].lanes);
+      const __m512i c = _mm512_unpacklo_epi32(r[2].lanes, r[3].lanes);
+      const __m512i d = _mm512_unpackhi_epi32(r[2].lanes, r[3].lanes);
+      quads[h][0] = _mm512_unpacklo_epi64(a, c);
+      quads[h][1] = _mm512_unpackhi_epi64(a, c);
+      quads[h][2] = _mm512_unpacklo_epi64(b, d);
+      quads[h][3] = _mm512_unpackhi_epi64(b, d);
+    }
+    for (int i = 0; i < 4; ++i) {
+      const __m512i a = _mm512_shuffle_i32x4(quads[0][i], quads[1][i], 0x88);
+      const __m512i b = _mm512_shuffle_i32x4(quads[2][i], quads[3][i], 0x88);
+      const __m512i c = _mm512_shuffle_i32x4(quads[0][i], quads[1][i], 0xdd);
+      const __m512i d = _mm512_shuffle_i32x4(quads[2][i], quads[3][i], 0xdd);
+      rows[i] = {_mm512_shuffle_i32x4(a, b, 0x88)};
+      rows[i + 4] = {_mm512_shuffle_i32x4(c, d, 0x88)};
+      rows[i + 8] = {_mm512_shuffle_i32x4(a, b, 0xdd)};
+      rows[i + 12] = {_mm512_shuffle_i32x4(c, d, 0xdd)};
+    }
+  }
   [[gnu::always_inline]] static Floats gather_f16(const uint8_t* const* rows, size_t offset) {
     const auto at = [=](int r) {
       int16_t half;
