@@ -2,7 +2,7 @@
 """larder beside its peers on one file: every tool once a round, in turn, so that a machine that
 slows down slows them all. Prints medians, their spread, and larder's ratio to each peer.
 
-  LLAMA_BENCH=.../llama-bench IK_LLAMA_BENCH=.../llama-bench compare.py -m FILE --larder build/apps/larder
+  LLAMA_BENCH=.../llama-bench IK_LLAMA_BENCH=.../llama-bench compare.py -m FILE --larder build/release/apps/larder
 
 LLAMA_BENCH is llama.cpp's llama-bench, IK_LLAMA_BENCH ik_llama.cpp's; one that is not set is left
 out. ik_llama.cpp runs twice, the second time with its weights repacked at load, unless --no-repack.

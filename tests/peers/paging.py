@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Decoding in less memory than the model takes: larder, and llama.cpp beside it, each in a memory
-cgroup whose limit is the budget, with a cold page cache.
+cgroup (v1) whose limit is the budget, with a cold page cache.
 
-  LLAMA_PYTHON=.../bin/python paging.py -m FILE --larder build/apps/larder
+  LLAMA_PYTHON=.../bin/python paging.py -m FILE --larder build/release/apps/larder
 
 Needs root, for the cgroup and for dropping caches. LLAMA_PYTHON is an interpreter that has
 llama_cpp; without it larder runs alone. A round is, in turn: larder with the file mapped and no
@@ -239,6 +239,8 @@ def main():
     if sys.argv[1:2] == ['--decode-with-llama']:
         return decode_with_llama(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     options = parse_arguments()
+    if not os.path.isdir(CGROUPS):
+        sys.exit(f'no {CGROUPS}: this needs the memory controller of cgroup v1')
     samples = []
     if options.samples and os.path.exists(options.samples):
         with open(options.samples) as file:
