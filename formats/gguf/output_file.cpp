@@ -177,6 +177,7 @@ Status OutputFile::commit() {
   if (!is_renamed) return error("cannot rename", error_number);
   temporary_path_.clear();
   if (!is_durable) {
+    // An error says that there is no file; one that the next loss of power takes away is none.
     ::unlink(path_.c_str());
     return error("cannot make its name durable", error_number);
   }
