@@ -104,6 +104,12 @@ Status check_cover(const std::vector<SafetensorsTensor>& tensors, uint64_t data_
 
 }  // namespace
 
+std::string shape_text(const std::vector<uint64_t>& shape) {
+  std::string text = "[";
+  for (const uint64_t dim : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(dim);
+  return text + "]";
+}
+
 Result<uint64_t> safetensors_header_bytes(
     std::span<const std::byte, kSafetensorsLengthBytes> length, uint64_t file_bytes) {
   uint64_t n_bytes = 0;

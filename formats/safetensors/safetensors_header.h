@@ -17,6 +17,9 @@ namespace larder::formats {
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;  // Source: the format
 inline constexpr uint64_t kSafetensorsLengthBytes = 8;
 
+// "[2, 3]", for messages.
+std::string shape_text(const std::vector<uint64_t>& shape);
+
 struct SafetensorsTensor {
   std::string name;
   SafetensorsType type = SafetensorsType::f32;
@@ -26,6 +29,7 @@ struct SafetensorsTensor {
   int shard = 0;  // of a set; 0 in a file by itself
 
   uint64_t n_elements() const noexcept { return size_bytes / traits_of(type).bytes; }
+  std::string shape_text() const { return formats::shape_text(shape); }
 };
 
 // Bytes of the header behind its length. Errors: `truncated`, `limit`.

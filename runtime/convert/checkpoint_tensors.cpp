@@ -94,7 +94,9 @@ class Planner {
                 const std::string& name);
   Result<CheckpointTensor> combine(const std::string& name, const NameRow& row, Members members);
   Status add_sidecars(ViewedTensor& viewed, const SafetensorsTensor& tensor);
+  bool is_f8(const std::string& name) const;
   bool is_sidecar(const std::string& name) const;
+  bool scales_activations(const std::string& name) const;
 
   const FamilyRow& family_;
   const SafetensorsSet& set_;
@@ -104,13 +106,21 @@ class Planner {
   CheckpointTensors out_;
 };
 
+bool Planner::is_f8(const std::string& name) const {
+  const SafetensorsTensor* const tensor = set_.find(name);
+  return tensor != nullptr && runtime::is_f8(tensor->type);
+}
+
+bool Planner::scales_activations(const std::string& name) const {
+  for (const std::string_view suffix : kActivationScaleSuffixes)
+    if (name.ends_with(suffix))
+      return is_f8(name.substr(0, name.size() - suffix.size()) + ".weight");
+  return false;
+}
+
 bool Planner::is_sidecar(const std::string& name) const {
   for (const std::string_view suffix : kScaleSuffixes)
-    if (name.ends_with(suffix)) {
-      const SafetensorsTensor* const scaled =
-          set_.find(name.substr(0, name.size() - suffix.size()));
-      return scaled != nullptr && is_f8(scaled->type);
-    }
+    if (name.ends_with(suffix)) return is_f8(name.substr(0, name.size() - suffix.size()));
   if (!name.ends_with(kScales)) return false;
   const std::string stem = name.substr(0, name.size() - kScales.size());
   return set_.find(stem + std::string(kBlocks)) != nullptr;
@@ -131,7 +141,7 @@ bool Planner::place_by(std::span<const NameRow> rows, const SafetensorsTensor& t
 }
 
 Status Planner::place(const SafetensorsTensor& tensor, const std::string& name) {
-  if (is_skipped(name, sizes_)) {
+  if (is_skipped(name, sizes_) || scales_activations(tensor.name)) {
     out_.skipped.push_back(tensor.name);
     return {};
   }
@@ -146,7 +156,7 @@ Status Planner::place(const SafetensorsTensor& tensor, const std::string& name) 
 
 // Scales of FP8 and of MXFP4 blocks.
 Status Planner::add_sidecars(ViewedTensor& viewed, const SafetensorsTensor& tensor) {
-  if (is_f8(tensor.type)) return find_scales(set_, tensor).status();
+  if (runtime::is_f8(tensor.type)) return find_scales(set_, tensor).status();
   if (!tensor.name.ends_with(kBlocks)) return {};
   const std::string stem = tensor.name.substr(0, tensor.name.size() - kBlocks.size());
   const SafetensorsTensor* const scales = set_.find(stem + std::string(kScales));

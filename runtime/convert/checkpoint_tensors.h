@@ -27,7 +27,8 @@ struct CheckpointTensor {
 
 struct CheckpointTensors {
   std::vector<CheckpointTensor> tensors;
-  std::vector<std::string> skipped;  // of the checkpoint: what decoding text does not need
+  // Of the checkpoint: what decoding text does not need, scales of activations among it.
+  std::vector<std::string> skipped;
 };
 
 // Errors: `name` for a tensor that no row knows, `missing` for an expert that is absent, `shape`,

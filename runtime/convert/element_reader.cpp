@@ -73,15 +73,21 @@ Result<const SafetensorsTensor*> find_scales(const formats::SafetensorsSet& set,
     if (scales == nullptr) scales = set.find(tensor.name + std::string(suffix));
   if (scales == nullptr)
     return Status(Cause::missing, "8-bit floats without a tensor of scales", subject);
+  if (tensor.shape.size() != 2)
+    return Status(Cause::shape,
+                  "8-bit floats of the shape " + tensor.shape_text() +
+                      ", where it is known for matrices alone which of them share a scale",
+                  subject);
   const bool is_float = scales->type == SafetensorsType::f32 ||
                         scales->type == SafetensorsType::f16 ||
                         scales->type == SafetensorsType::bf16;
-  const bool is_one = scales->n_elements() == 1;
-  if (tensor.shape.size() != 2 || !is_float ||
-      (!is_one &&
-       scales->shape != std::vector{blocks_of(tensor.shape[0]), blocks_of(tensor.shape[1])}))
+  const std::vector blocks = {blocks_of(tensor.shape[0]), blocks_of(tensor.shape[1])};
+  if (!is_float || (scales->n_elements() != 1 && scales->shape != blocks))
     return Status(Cause::shape,
-                  "its scales are neither one float nor those of blocks of 128 by 128", subject);
+                  "its scales are " + std::string(traits_of(scales->type).name) + " of the shape " +
+                      scales->shape_text() + ", expected one float, or floats of the shape " +
+                      formats::shape_text(blocks) + ": one for each block of 128 by 128",
+                  subject);
   return scales;
 }
 
@@ -95,7 +101,8 @@ Status ElementReader::read_scales(const SafetensorsTensor& tensor) {
   quant::reference::dequantize(format_of(**scales), reinterpret_cast<const uint8_t*>(bytes.data()),
                                static_cast<int64_t>(wide.size()), wide.data());
   scales_.assign(wide.begin(), wide.end());
-  scales_.resize(blocks_of(tensor.shape[0]) * blocks_of(tensor.shape[1]), scales_.front());
+  if (scales_.size() == 1)
+    scales_.resize(blocks_of(tensor.shape[0]) * blocks_of(tensor.shape[1]), scales_.front());
   scaled_ = &tensor;
   return {};
 }

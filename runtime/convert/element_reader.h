@@ -40,6 +40,11 @@ bool is_f8(formats::SafetensorsType type) noexcept;
 // What FP8 tensors' names have behind them where it names their scales, which multiply.
 inline constexpr std::string_view kScaleSuffixes[] = {"_scale_inv", "_scale"};
 
+// And where the scale of what they are multiplied by stands: static FP8 rounds activations, too.
+// Weights are whole without it, and activations are not rounded to FP8 here.
+inline constexpr std::string_view kActivationScaleSuffixes[] = {".input_scale",
+                                                                ".activation_scale"};
+
 // Of an FP8 matrix: one for all of it, or one for each block of 128 by 128. Errors: `missing`,
 // `shape`, with the matrix' name.
 Result<const formats::SafetensorsTensor*> find_scales(const formats::SafetensorsSet& set,

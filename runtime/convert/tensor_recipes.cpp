@@ -13,12 +13,6 @@ using Dims = std::vector<uint64_t>;
 
 constexpr uint64_t kBlockBytes = 16, kBlockElements = 32;  // of MXFP4, without its scale
 
-std::string shape_text(const Dims& shape) {
-  std::string text = "[";
-  for (const uint64_t dim : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(dim);
-  return text + "]";
-}
-
 struct Source {
   const SafetensorsTensor& tensor;
   const CheckpointSizes& sizes;
@@ -33,7 +27,7 @@ struct Source {
     return {&tensor, nullptr, first, counts, strides};
   }
   Status refuse(const char* expected) const {
-    return Status(Cause::shape, "has the shape " + shape_text(shape()) + ", expected " + expected,
+    return Status(Cause::shape, "has the shape " + tensor.shape_text() + ", expected " + expected,
                   formats::tensor_subject(tensor.name));
   }
 };
