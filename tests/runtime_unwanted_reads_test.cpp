@@ -159,7 +159,8 @@ TEST_CASE("paged experts: what was to be read ahead and is not chosen is not rea
   const auto choose = [&](int layer, const std::vector<int32_t>& experts) {
     store.observe({layer, experts, static_cast<int32_t>(experts.size()), 1});
   };
-  const auto ahead = [&] { return store.statistics()->counters.n_ahead; };
+  const auto counters = [&] { return store.statistics()->counters; };
+  const auto ahead = [&] { return counters().n_ahead; };
   // Experts that are not there, and predictions that are right until they are believed.
   int32_t next = 0;
   const auto two = [&] { return std::vector<int32_t>{next++ % 64, next++ % 64}; };
@@ -180,11 +181,21 @@ TEST_CASE("paged experts: what was to be read ahead and is not chosen is not rea
   REQUIRE(store.wants_predictions());
   const std::vector<int32_t> unchosen = two(), chosen = two();
   const int n_done = log.n_done;
+  const ExpertCounters before = counters();
   store.predict(1, unchosen);
   CHECK(log.n_waiting == 2 * kReadsOfExpert);
+  const ExpertCounters between = counters();
   choose(1, chosen);
   CHECK(log.n_waiting == 0);
   CHECK(ahead() == n_ahead);
+  // No snapshot is above a later one.
+  for (const ExpertCounters& earlier : {before, between}) {
+    ExpertCounters difference = counters();
+    difference -= earlier;
+    CHECK(difference.n_ahead == 0);
+    CHECK(difference.bytes_ahead == 0);
+    CHECK(difference.n_reads == 0);
+  }
   use(1, chosen);
   CHECK(log.n_done - n_done == 2 * kReadsOfExpert);
   use(1, unchosen);

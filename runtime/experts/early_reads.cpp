@@ -64,19 +64,24 @@ void PagedExpertStore::end_warming(const LayerRoutes& routes) noexcept {
 
 // Reads ahead that did not begin, of experts that the layer did not choose after all.
 void PagedExpertStore::drop_unchosen(const LayerRoutes& routes) noexcept {
-  for (const int32_t index : ahead_) {
-    const ExpertSlot& read = slot(index);
-    if (!read.is_ahead || read.state != ExpertSlotState::loading || read.n_pins > 0) continue;
-    const auto end = routes.experts.end();
-    if (read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end)
-      continue;
-    if (!reader_->take_back(static_cast<uint32_t>(index))) continue;
-    if (read.layer == routes.layer) advisor_.took_back(read.expert);
-    --counters_.n_ahead;
-    counters_.bytes_ahead -= layout_.spans(read.layer, read.expert).read_bytes();
-    end_read(index, false);
+  for (const auto& [index, n_bytes] : ahead_) {
+    if (drop_unchosen(index, routes)) continue;
+    ++counters_.n_ahead;
+    counters_.bytes_ahead += n_bytes;
   }
   ahead_.clear();
+}
+
+bool PagedExpertStore::drop_unchosen(int32_t index, const LayerRoutes& routes) noexcept {
+  const ExpertSlot& read = slot(index);
+  if (!read.is_ahead || read.state != ExpertSlotState::loading || read.n_pins > 0) return false;
+  const auto end = routes.experts.end();
+  if (read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end)
+    return false;
+  if (!reader_->take_back(static_cast<uint32_t>(index))) return false;
+  if (read.layer == routes.layer) advisor_.took_back(read.expert);
+  end_read(index, false);
+  return true;
 }
 
 void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noexcept {
@@ -94,10 +99,8 @@ void PagedExpertStore::predict(int layer, std::span<const int32_t> experts) noex
     to.is_ahead = true;
     to.n_kept_pins = 1;
     load(place.slot, layer, expert, false);
-    ahead_.push_back(place.slot);
+    ahead_.push_back({place.slot, layout_.spans(layer, expert).read_bytes()});
     advisor_.started(rank);
-    ++counters_.n_ahead;
-    counters_.bytes_ahead += layout_.spans(layer, expert).read_bytes();
   }
 }
 

@@ -16,10 +16,10 @@ struct ExpertCounters {
   uint64_t n_misses = 0;  // were read when they were asked for
   uint64_t n_late = 0;    // of the hits, were still being read ahead
 
-  uint64_t n_reads = 0;  // that the system was asked for, those ahead included
+  uint64_t n_reads = 0;  // that the system answered, those ahead included
   uint64_t bytes_read = 0;
 
-  // Experts read before they were asked for.
+  // Experts read before they were asked for; what is taken back before it begins is none.
   uint64_t n_ahead = 0, n_ahead_used = 0;
   uint64_t bytes_ahead = 0;
 

@@ -221,8 +221,7 @@ std::optional<ExpertStatistics> PagedExpertStore::statistics() const {
     all.counters.bytes_warmed = reader_->bytes_read();
     return all;
   }
-  // what was chosen of them may have been taken back since
-  all.counters.n_reads = std::max(reader_->n_reads(), n_warm_reads_) - n_warm_reads_;
+  all.counters.n_reads = reader_->n_reads() - n_warm_reads_;
   all.counters.bytes_read = reader_->bytes_read() - counters_.bytes_warmed;
   all.counters.busy_us = reader_->busy_us() - warm_us_;
   return all;

@@ -85,6 +85,7 @@ class PagedExpertStore final : public ExpertStore {
   void warm(std::span<const float> use);
   void end_warming(const LayerRoutes& routes) noexcept;
   void drop_unchosen(const LayerRoutes& routes) noexcept;
+  bool drop_unchosen(int32_t index, const LayerRoutes& routes) noexcept;
   Status why_failed(const ExpertPin& pin) const noexcept;
   Status pin(int layer, int32_t expert, ExpertPin& pin);
   void count(const ExpertPlace& place) noexcept;
@@ -101,7 +102,13 @@ class PagedExpertStore final : public ExpertStore {
   PrefetchAdvisor advisor_;
   std::vector<ExpertSlot> slots_;
   std::unique_ptr<WeightReader> reader_;
-  std::vector<int32_t> ahead_;    // slots that the last prediction has filled
+  // What the last predictions began to read. Counted when the layer has chosen: until then it may
+  // be taken back, and counters only grow.
+  struct ReadAhead {
+    int32_t slot;
+    uint64_t n_bytes;
+  };
+  std::vector<ReadAhead> ahead_;
   std::vector<int32_t> warming_;  // slots that were to be filled before anything is asked for
   // What the reader did until the first request; not the work of any token.
   uint64_t n_warm_reads_ = 0, warm_us_ = 0;

@@ -106,7 +106,6 @@ void WeightReader::begin(uint32_t group, std::span<const FileRange> ranges, std:
   }
   if (n_flying_ == 0) busy_since_us_ = read_clock_us();
   n_flying_ += batch_.size();
-  n_reads_ += batch_.size();
   backend_->submit(batch_);
 }
 
@@ -123,7 +122,6 @@ bool WeightReader::take_back(uint32_t index) noexcept {
   for (uint32_t i = group.first_piece; i != kNone; i = pieces_[i].next) ids_.push_back(i);
   if (!backend_->take_back(ids_)) return false;
   group.n_unanswered = 0;
-  n_reads_ -= ids_.size();
   land(ids_.size());
   free_pieces(group);
   return true;
@@ -131,13 +129,13 @@ bool WeightReader::take_back(uint32_t index) noexcept {
 
 void WeightReader::go_on(uint32_t index, uint32_t from) noexcept {
   pieces_[index].n_done = from;
-  ++n_reads_;
   const RawRead read[] = {raw(index)};
   backend_->submit(read);
 }
 
 void WeightReader::answer(const RawResult& result) noexcept {
   Piece& piece = pieces_[result.id];
+  ++n_reads_;
   last_end_us_ = std::max(last_end_us_, result.ended_us);
   const bool is_postponed = result.n_bytes == -EINTR || result.n_bytes == -EAGAIN;
   if (is_postponed && ++piece.n_postponed < kMaxPostponed) return go_on(result.id, piece.n_done);

@@ -60,6 +60,7 @@ class WeightReader {
   // Of a finished group: ok, `io`, `truncated` or `changed`.
   const Status& status(uint32_t group) const noexcept { return groups_[group].status; }
 
+  // Of reads that were answered: these only grow, whatever is taken back.
   uint64_t n_reads() const noexcept { return n_reads_; }
   uint64_t bytes_read() const noexcept { return bytes_read_; }
   uint64_t busy_us() const noexcept { return busy_us_; }  // at least one read was under way
