@@ -31,15 +31,19 @@ namespace {
 const std::string kFolders = LARDER_TEST_DATA_DIR "/checkpoints";
 const std::string kSavedFolders = LARDER_TEST_DATA_DIR "/saved_checkpoints";
 
-// Folders of make_checkpoints.py: some are checked in, all are in LARDER_CHECKPOINTS_DIR.
-std::vector<fs::path> folders() {
+// What is in a folder, of which n_least things are known to be there.
+std::vector<fs::path> entries(const fs::path& folder, size_t n_least) {
   std::vector<fs::path> found;
-  const char* const all = LARDER_CHECKPOINTS_DIR;
-  for (const auto& entry :
-       fs::directory_iterator(*all != '\0' ? fs::path(all) : fs::path(kFolders)))
-    found.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder)) found.push_back(entry.path());
+  REQUIRE_MESSAGE(found.size() >= n_least, folder.string());
   std::sort(found.begin(), found.end());
   return found;
+}
+
+// Folders of make_checkpoints.py: some are checked in, all are in LARDER_CHECKPOINTS_DIR.
+std::vector<fs::path> folders() {
+  const std::string all = LARDER_CHECKPOINTS_DIR;
+  return entries(all.empty() ? kFolders : all, 2);
 }
 
 Result<std::vector<std::string>> convert(const std::string& folder, const std::string& out,
@@ -135,8 +139,7 @@ TEST_CASE("convert: folders that transformers saved give its logits and its toke
   // Sums of 160 products, and an exponential in each expert: some 1e-6 between two float32
   // programs.
   constexpr double kTolerance = 2e-5;
-  for (const auto& entry : fs::directory_iterator(kSavedFolders)) {
-    const std::string folder = entry.path();
+  for (const std::string folder : entries(kSavedFolders, 10)) {
     CAPTURE(folder);
     const TemporaryDirectory directory;
     runtime::CheckpointOptions options;
@@ -190,9 +193,9 @@ TEST_CASE("convert: the storyteller's checkpoint is the storyteller's file") {
 // The keys that releases of the families have in config.json, 2026-08.
 TEST_CASE("convert: no key of the releases' configurations is unknown") {
   const fs::path folder = LARDER_TEST_DATA_DIR "/release_configs";
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    CAPTURE(entry.path().string());
-    const formats::DataValue root = read_json(entry.path());
+  for (const std::string path : entries(folder, 7)) {
+    CAPTURE(path);
+    const formats::DataValue root = read_json(path);
     runtime::CheckpointConfig config(root);
     const auto family = runtime::find_family(config.string("model_type").value_or(""));
     REQUIRE(family != nullptr);
