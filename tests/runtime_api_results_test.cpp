@@ -11,6 +11,8 @@
 #include "runtime/session/prompt.h"
 #include "runtime/session/session.h"
 #include "tests/api_objects.h"
+#include "tests/temporary_directory.h"
+#include "tests/tiny_model.h"
 
 namespace larder::tests {
 namespace {
@@ -280,6 +282,70 @@ TEST_CASE("C library: who wants a log and progress is told") {
   const std::vector<int32_t> ids(20, 5);
   REQUIRE(larder_session_prefill(session.get(), ids.data(), ids.size(), nullptr) == LARDER_OK);
   CHECK(told.n_progress - before == 6);  // none yet, and behind each of five steps
+}
+
+// Who is to blame, the file or the caller, is told by status and message.
+TEST_CASE("C library: a bad template is the file's, which is named, or the caller's") {
+  constexpr std::string_view kNoUtf8 = "{{ \xff }}", kSyntax = "{% if", kGood = "{{ bos_token }}a";
+  const TemporaryDirectory folder;
+  int n_written = 0;
+  const auto written = [&](RawKey with_template) {
+    GgufBuilder builder = tiny_model();
+    with_template.key = "tokenizer.chat_template";
+    builder.keys.push_back(std::move(with_template));
+    return folder.write(std::to_string(n_written++) + "-model.gguf", builder.build());
+  };
+  const auto given = [](std::string_view text) {
+    ApiOptions options = new_options({{LARDER_OPTION_MAX_TOKENS, 1}});
+    REQUIRE(larder_options_set_text(options.get(), LARDER_OPTION_TEMPLATE, text.data(), text.size(),
+                                    nullptr) == LARDER_OK);
+    return options;
+  };
+  const ApiMessages messages = conversation({"a"});
+  const auto check = [&](const ApiModel& model, std::string_view text, larder_status expected,
+                         bool names_file) {
+    const ApiOptions options = given(text);
+    const ApiSession session = open_api_session(model);
+    const auto check_call = [&](const ApiCall& call) {
+      larder_error* error = nullptr;
+      CHECK(call(&error) == expected);
+      const std::string message = larder_error_message(error);
+      CAPTURE(message);
+      CHECK((message.find("-model.gguf") != std::string::npos) == names_file);
+      larder_error_free(error);
+    };
+    check_call([&](auto e) {
+      return larder_session_chat(session.get(), messages.get(), options.get(), nullptr, nullptr,
+                                 nullptr, e);
+    });
+    char* prompt = nullptr;
+    int32_t* ids = nullptr;
+    size_t n = 0;
+    check_call([&](auto e) {
+      return larder_model_apply_template(model.get(), messages.get(), options.get(), &prompt, &n,
+                                         e);
+    });
+    check_call([&](auto e) {
+      return larder_model_prompt(model.get(), messages.get(), options.get(), &ids, &n, e);
+    });
+    larder_free(prompt);
+    larder_free(ids);
+  };
+  refuses("no UTF-8", LARDER_CORRUPT, [&, path = written(key_string("", kNoUtf8))](auto e) {
+    larder_model* model = nullptr;
+    return larder_model_open(path.data(), path.size(), nullptr, &model, e);
+  });
+  const ApiModel sound = open_api_model(written(key_string("", kGood)));
+  check(sound, "", LARDER_OK, false);
+  check(sound, kNoUtf8, LARDER_TEMPLATE, false);
+  check(sound, kSyntax, LARDER_TEMPLATE, false);
+  const ApiModel of_another_type = open_api_model(written(key_u32("", 7)));
+  check(of_another_type, "", LARDER_CORRUPT, true);
+  check(of_another_type, kNoUtf8, LARDER_TEMPLATE, false);
+  check(of_another_type, kGood, LARDER_OK, false);
+  const ApiModel malformed = open_api_model(written(key_string("", kSyntax)));
+  check(malformed, "", LARDER_TEMPLATE, true);
+  check(malformed, kGood, LARDER_OK, false);
 }
 
 }  // namespace larder::tests

@@ -69,10 +69,10 @@ Outcome chat_answer(OpenSession& open, const std::vector<Message>& messages,
   Session& session = *open.session;
   Result<ChatOptions> with = options.chat(session.model().file());
   if (!with) return with.status();
-  auto own_template = options.chat_template();
-  if (!own_template) return template_failure(own_template.status());
-  auto chat = Chat::create(session, std::move(*with), std::move(*own_template));
-  if (!chat) return template_failure(chat.status());
+  auto given = options.chat_template();
+  if (!given) return given_template_failure(given.status());
+  auto chat = Chat::create(session, std::move(*with), std::move(*given));
+  if (!chat) return own_template_failure(chat.status());
   (*chat)->set_messages(messages);
   Result<Answer> answered = (*chat)->answer(
       open.options.progress.of_tokens(),

@@ -23,12 +23,16 @@ Outcome tokenize(const formats::Tokenizer& tokenizer, std::string_view text, int
 }
 
 // The template that was set, or the model's own.
-Result<std::shared_ptr<const formats::ChatTemplate>> template_of(const Model& model,
-                                                                 const OptionValues& options) {
-  auto own = options.chat_template();
-  if (!own || *own != nullptr) return own;
-  if (model.chat_template() != nullptr) return model.chat_template();
-  return read_chat_template(model.file());
+Outcome template_of(const Model& model, const OptionValues& options,
+                    std::shared_ptr<const formats::ChatTemplate>& out) {
+  auto given = options.chat_template();
+  if (!given) return given_template_failure(given.status());
+  out = *given != nullptr ? std::move(*given) : model.chat_template();
+  if (out != nullptr) return {};
+  auto own = read_chat_template(model.file());
+  if (!own) return own_template_failure(own.status());
+  out = std::move(*own);
+  return {};
 }
 
 // What a template makes of messages.
@@ -38,11 +42,11 @@ Outcome render(const larder_model* model, const larder_messages* messages,
   const Outcome arguments = first_failure(check(model), check(messages), with.check());
   if (!arguments.ok()) return arguments;
   const Model& opened = *(*model)->model;
-  const auto chat_template = template_of(opened, *with);
-  if (!chat_template) return template_failure(chat_template.status());
-  auto rendered = render_prompt(**chat_template, *opened.tokenizer(), **messages, with->thinking(),
+  std::shared_ptr<const formats::ChatTemplate> chat_template;
+  if (Outcome o = template_of(opened, *with, chat_template); !o.ok()) return o;
+  auto rendered = render_prompt(*chat_template, *opened.tokenizer(), **messages, with->thinking(),
                                 with->variables());
-  if (!rendered) return template_failure(rendered.status());
+  if (!rendered) return rendered.status();
   prompt = std::move(*rendered);
   return {};
 }

@@ -66,10 +66,13 @@ inline Outcome check_token(const formats::Tokenizer& tokenizer, int32_t token) n
   return token >= 0 && token < tokenizer.n_vocab() ? Outcome()
                                                    : invalid("no token of the vocabulary");
 }
-// A model without a template is not damaged, nor is one whose caller's template is no UTF-8.
-inline Outcome template_failure(const Status& status) {
-  const bool is_of_template = status.cause() == Cause::missing || status.cause() == Cause::utf8;
-  return is_of_template ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
+// Of the caller's template, whose bytes are no file's.
+inline Outcome given_template_failure(const Status& status) {
+  return status.cause() == Cause::utf8 ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
+}
+// Of the model's: one without a template is not damaged.
+inline Outcome own_template_failure(const Status& status) {
+  return status.cause() == Cause::missing ? Outcome(LARDER_TEMPLATE, status) : Outcome(status);
 }
 // values[which], where the caller has room for it.
 inline void put(std::span<int64_t> values, int32_t which, uint64_t value) noexcept {
