@@ -58,6 +58,58 @@ TEST_CASE("engine: a caller that runs out of memory loses the result in its hand
   CHECK(engine->n_held() == 0);
 }
 
+TEST_CASE("engine: who is handed a result can submit more, but neither advance nor lose any") {
+  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
+  REQUIRE(opened.model.ok());
+  const auto& model = *opened.model;
+  const std::vector<EngineItem> items = make_items(model->config().n_vocab, 40, 19);
+  const Results reference = run(*open(model, {}), items);
+  const auto engine = open(model, {.batch_size = 16, .max_items = 6});
+  Results results;
+  auto next = items.begin();
+  const auto fill = [&] {
+    while (next != items.end() && engine->has_room()) REQUIRE(engine->submit(*next++).ok());
+  };
+  fill();
+  int n_refused = 0;
+  while (engine->n_held() > 0) {
+    const Status status = engine->advance([&](EngineResult&& result) {
+      const uint64_t tag = result.tag;
+      fill();
+      n_refused += engine->advance([](EngineResult&&) {}).cause() == Cause::invalid_argument;
+      CHECK(results.emplace(tag, std::move(result)).second);
+      if (tag % 5 == 0) throw std::bad_alloc();
+    });
+    CHECK((status.ok() || status.cause() == Cause::out_of_memory));
+  }
+  CHECK(engine->advance([&](EngineResult&&) { FAIL_CHECK("nothing is left"); }).ok());
+  CHECK(n_refused == 40);
+  check_same(results, reference);
+}
+
+TEST_CASE("engine: who is handed a result can forget all others") {
+  const tests::OpenedModel opened = tests::open_model(tests::tiny_model());
+  REQUIRE(opened.model.ok());
+  const auto& model = *opened.model;
+  std::vector<EngineItem> items = make_items(model->config().n_vocab, 8, 23);
+  for (EngineItem& item : items) item.generation.reset();  // so that all end in one pass
+  const auto engine = open(model, {});
+  for (int round = 0; round < 2; ++round) {
+    for (const EngineItem& item : items) REQUIRE(engine->submit(item).ok());
+    int n_told = 0;
+    const auto clear = [&](EngineResult&&) {
+      ++n_told;
+      engine->clear();
+      CHECK(engine->submit(items[0]).ok());
+    };
+    CHECK(engine->advance(clear).ok());
+    CHECK(n_told == 1);
+    CHECK(engine->n_held() == 1);
+    engine->clear();
+  }
+  check_same(run(*engine, items), run(*open(model, {}), items));
+}
+
 TEST_CASE("engine: numbers that are not finite fail the items that meet them, and no other") {
   tests::GgufBuilder builder = tests::tiny_model();
   const tests::OpenedModel sound = tests::open_model(builder);

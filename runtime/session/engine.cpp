@@ -59,13 +59,13 @@ bool Engine::has_room() const noexcept { return impl_->held.size() < impl_->max_
 size_t Engine::n_held() const noexcept { return impl_->held.size(); }
 
 Status Engine::submit(EngineItem item) try {
-  assert(has_room());
   Impl& impl = *impl_;
+  assert(has_room() && impl.stage != Stage::pass);
   if (Status s = HeldItem::check(item, *impl.model, n_ctx()); !s.ok()) return s;
   auto held = std::make_unique<HeldItem>(std::move(item), *impl.model, n_ctx());
   held->slot = impl.held.size();
   make_room(impl.pending, 1);
-  make_room(impl.finished, impl.held.size() + 1);
+  make_room(impl.finished, impl.held.size() + 1);  // behind what is being handed out
   impl.held.push_back(std::move(held));
   impl.pending.push_back(impl.held.back().get());
   return {};
@@ -74,14 +74,24 @@ Status Engine::submit(EngineItem item) try {
 }
 
 Status Engine::advance(const std::function<void(EngineResult&&)>& finished) try {
-  const Status status = impl_->advance();
-  impl_->hand_out(finished);
+  Impl& impl = *impl_;
+  if (impl.stage != Stage::idle)
+    return Status(Cause::invalid_argument, "advance() was called from inside of itself");
+  struct Idle {
+    Stage& stage;
+    ~Idle() { stage = Stage::idle; }
+  } const idle_at_last{impl.stage};
+  impl.stage = Stage::pass;
+  const Status status = impl.advance();
+  impl.stage = Stage::handing_out;
+  impl.hand_out(finished);
   return status;
 } catch (const std::bad_alloc&) {  // of `finished`
   return Status::out_of_memory();
 }
 
 void Engine::clear() noexcept {
+  assert(impl_->stage != Stage::pass);
   impl_->forget_branches();
   impl_->held.clear();
   impl_->finished.clear();

@@ -55,7 +55,8 @@ struct EngineItem {
   std::optional<GenerationRequest> generation;  // goes on behind the tokens
   int32_t n_top = 0;  // also the best so many tokens at every scored and generated place
   // Called for every scored and generated token, in any order, on any thread and on several at
-  // once; again, with the same, where something was computed again. Must not throw.
+  // once; again, with the same, where something was computed again. Must neither throw nor call the
+  // engine, but for cancel().
   std::function<void(const PredictedToken&)> on_predicted;
 };
 
@@ -93,14 +94,16 @@ class Engine {
   // passes filled, and the more beginnings shared.
   bool has_room() const noexcept;
   // Holds the item. Errors, which hold nothing: `context_full`, `invalid_argument`, `unsupported`.
-  // REQUIRES: has_room().
+  // REQUIRES: has_room(); not called by on_predicted.
   Status submit(EngineItem item);
   size_t n_held() const noexcept;
   // Runs one pass over what is held, and hands out the items that it finishes. Errors: `cancelled`
   // (nothing is lost; a later call goes on), and what no item is to blame for: `io`, `truncated`,
   // `changed` of paged experts. Where memory ends, all that are held fail with `out_of_memory`.
+  // `finished` may submit() further items, which later passes run, and clear(); advance() from
+  // inside of it, or of on_predicted, is refused as `invalid_argument`.
   Status advance(const std::function<void(EngineResult&&)>& finished);
-  // Forgets all that is held.
+  // Forgets all that is held, and results that were not handed out. REQUIRES: as submit().
   void clear() noexcept;
 
   const Model& model() const noexcept;

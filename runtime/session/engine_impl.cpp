@@ -227,19 +227,20 @@ void Engine::Impl::finish(HeldItem& item, EngineResult result) noexcept {
   held.pop_back();
 }
 
+// `to` may add to what is held, and forget what is finished. Where it throws, the others are handed
+// out by the next call.
 void Engine::Impl::hand_out(const std::function<void(EngineResult&&)>& to) {
-  std::vector<EngineResult> all;
-  all.swap(finished);
-  size_t n = 0;
-  try {
-    while (n < all.size()) to(std::move(all[n++]));
-  } catch (...) {
-    all.erase(all.begin(), all.begin() + static_cast<ptrdiff_t>(n));
-    all.swap(finished);  // the others are handed out by the next call
-    throw;
+  struct Told {
+    std::vector<EngineResult>& all;
+    size_t n = 0;
+    ~Told() {
+      all.erase(all.begin(), all.begin() + static_cast<ptrdiff_t>(std::min(n, all.size())));
+    }
+  } told{finished};
+  while (told.n < finished.size()) {
+    EngineResult result = std::move(finished[told.n++]);
+    to(std::move(result));
   }
-  all.clear();
-  all.swap(finished);  // keeps its room
 }
 
 void Engine::Impl::forget_branches() noexcept {

@@ -28,6 +28,8 @@ struct EngineLane {
   int32_t n_left() const noexcept { return branch->end() - position(); }
 };
 
+enum class Stage : uint8_t { idle, pass, handing_out };
+
 // Invariant: every held item is pending, or in exactly one path of branches: of roots, waiting or
 // lanes; or it is finished. An item that fails is alone in its branch.
 struct Engine::Impl {
@@ -80,12 +82,13 @@ struct Engine::Impl {
   std::deque<std::unique_ptr<Branch>> waiting;  // to branch off from a sequence
   std::vector<EngineLane> lanes;
   std::vector<EngineLane*> chosen;     // of a pass
-  std::vector<EngineResult> finished;  // with room for all that are held
+  std::vector<EngineResult> finished;  // with room for all that are held, too
 
   std::vector<TokenRow> rows;  // of a pass
   std::vector<SequenceState*> sequences;
   PassReader reader;
   EngineStatistics statistics;
+  Stage stage = Stage::idle;  // of advance()
   std::atomic<bool> is_cancelled{false};
 };
 
