@@ -146,10 +146,9 @@ void add_compare(CLI::App& program, Run& run) {
                   "A text over which both are run: perplexity, KL divergence; may be given again")
       ->type_name("FILE")
       ->take_all();
-  static const std::map<std::string, TextMode> kModes = {{"rolling", TextMode::rolling},
-                                                         {"chunks", TextMode::chunks}};
-  command.add_option("--mode", options->mode, "rolling (default) or chunks, as larder perplexity")
-      ->transform(CLI::CheckedTransformer(kModes).description(""))
+  add_choice<TextMode>(command, "--mode",
+                       {{"rolling", TextMode::rolling}, {"chunks", TextMode::chunks}},
+                       options->mode, "rolling (default) or chunks, as larder perplexity")
       ->type_name("MODE");
   add_session_options(command, options->session);
   add_output_options(command, options->output);

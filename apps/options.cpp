@@ -36,10 +36,10 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
   command.add_flag("-q,--quiet", options.is_quiet, "Only the result and errors");
   command.add_flag("-v,--verbose", options.is_verbose, "Say more about what happens, on stderr");
   command.add_flag("--json", options.is_json, "One JSON object a line on stdout");
-  static const std::map<std::string, ColorMode> kModes = {
-      {"auto", ColorMode::automatic}, {"on", ColorMode::on}, {"off", ColorMode::off}};
-  command.add_option("--color", options.color, "auto, on or off (default: auto)")
-      ->transform(CLI::CheckedTransformer(kModes).description(""))
+  add_choice<ColorMode>(
+      command, "--color",
+      {{"auto", ColorMode::automatic}, {"on", ColorMode::on}, {"off", ColorMode::off}},
+      options.color, "auto, on or off (default: auto)")
       ->type_name("WHEN");
 }
 
@@ -105,14 +105,13 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
       "Neither use nor keep counts of how experts were used");
   command.add_option("--isa", options.isa, "Instruction set by name (default: the best)")
       ->type_name("NAME");
-  static const std::map<std::string, runtime::CacheType> kCacheTypes = {
-      {"f16", runtime::CacheType::f16},
-      {"f32", runtime::CacheType::f32},
-      {"q8_0", runtime::CacheType::q8_0}};
   const auto add_cache_type = [&](const char* name, std::optional<runtime::CacheType>& type,
                                   const char* what) {
-    command.add_option(name, type, what)
-        ->transform(CLI::CheckedTransformer(kCacheTypes).description(""))
+    add_choice<runtime::CacheType>(command, name,
+                                   {{"f16", runtime::CacheType::f16},
+                                    {"f32", runtime::CacheType::f32},
+                                    {"q8_0", runtime::CacheType::q8_0}},
+                                   type, what)
         ->type_name("TYPE");
   };
   add_cache_type("--cache-type-k", options.cache_k,
@@ -124,9 +123,19 @@ void add_session_options(CLI::App& command, runtime::SessionOptions& options) {
 
 void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
   const auto number = [&](const char* name, auto& value, const char* what) {
-    command.add_option(name, value, what)->type_name("X")->group("Sampling");
+    return command.add_option(name, value, what)->type_name("X")->group("Sampling");
   };
-  number("-s,--seed", flags.seed, "Random seed; -1 (default) draws one");
+  // Checked as text: the parser takes what is too large for the largest number there is.
+  number("-s,--seed", flags.seed, "Random seed; -1 (default) draws one")
+      ->check([](const std::string& text) {
+        int64_t seed = 0;
+        const auto read = std::from_chars(text.data(), text.data() + text.size(), seed);
+        const bool is_seed =
+            read.ec == std::errc() && read.ptr == text.data() + text.size() && seed >= -1;
+        return is_seed ? std::string()
+                       : "'" + text + "' is no seed; say a number from 0 to " +
+                             std::to_string(std::numeric_limits<int64_t>::max()) + ", or -1";
+      });
   number("--temp,--temperature", flags.temperature, "0 is greedy (default 0.8)");
   number("--top-k", flags.top_k, "Only the k most likely tokens; 0 is off (default 40)");
   number("--top-p", flags.top_p, "Only the likely tokens up to this mass; 1 is off (default 0.95)");

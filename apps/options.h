@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/terminal.h"
@@ -37,6 +38,25 @@ struct PromptFlags {
   std::optional<std::string> text;
   std::string file;
 };
+
+// An option of one name whose value is one of a few words.
+template <class Value, class T>
+CLI::Option* add_choice(CLI::App& command, const std::string& names,
+                        std::vector<std::pair<std::string, Value>> choices, T& value,
+                        const std::string& what) {
+  const auto choose = [names, choices = std::move(choices), &value](const std::string& word) {
+    std::string known;
+    for (const auto& [name, meaning] : choices) {
+      if (name == word) {
+        value = meaning;
+        return;
+      }
+      known += (known.empty() ? "" : ", ") + name;
+    }
+    throw CLI::ValidationError(names, "'" + word + "' is none of " + known);
+  };
+  return command.add_option_function<std::string>(names, choose, what);
+}
 
 void add_model_option(CLI::App& command, std::string& model);
 // -t and --isa of commands without a session. n_threads stays 0 where the machine decides.

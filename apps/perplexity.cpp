@@ -267,13 +267,11 @@ void add_perplexity(CLI::App& program, Run& run) {
       ->type_name("FILE")
       ->required()
       ->take_all();
-  static const std::map<std::string, TextMode> kModes = {{"rolling", TextMode::rolling},
-                                                         {"chunks", TextMode::chunks}};
-  command
-      .add_option("--mode", options->mode,
-                  "rolling (default): every token, as lm-evaluation-harness; chunks: second halves "
-                  "of chunks of -c tokens (default 512), as llama-perplexity")
-      ->transform(CLI::CheckedTransformer(kModes).description(""))
+  add_choice<TextMode>(
+      command, "--mode", {{"rolling", TextMode::rolling}, {"chunks", TextMode::chunks}},
+      options->mode,
+      "rolling (default): every token, as lm-evaluation-harness; chunks: second halves "
+      "of chunks of -c tokens (default 512), as llama-perplexity")
       ->type_name("MODE");
   command
       .add_option("--save-logits", options->save,

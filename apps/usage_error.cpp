@@ -1,6 +1,8 @@
 #include "apps/usage_error.h"
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace larder::apps {
 namespace {
@@ -20,14 +22,14 @@ std::string conversion(std::string_view text) {
 }
 
 // Source of the texts: CLI11 2.1. What is not known passes as it is.
-std::string what_is_wrong(const CLI::ParseError& error) {
+std::string what_is_wrong(const CLI::App& program, const CLI::ParseError& error) {
   const std::string all = error.what();
   std::string_view text = all;
   const std::string& kind = error.get_name();
-  if (kind == "ExtrasError") {
-    const size_t colon = text.find(": ");
-    const std::string words(colon == std::string_view::npos ? text : text.substr(colon + 2));
-    return "'" + words + "' is not understood here";
+  // Named after the command in which it happened, and its text has the words in reverse.
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    const std::vector<std::string> words = program.remaining(true);
+    if (!words.empty()) return "'" + words.front() + "' is not understood here";
   }
   if (kind == "ConversionError" && take_prefix(text, "Could not convert: "))
     return conversion(text);
@@ -49,7 +51,7 @@ std::string what_is_wrong(const CLI::ParseError& error) {
 std::string usage_message(const CLI::App& program, const CLI::ParseError& error) {
   std::string help = program.get_name();
   for (const CLI::App* const command : program.get_subcommands()) help += " " + command->get_name();
-  return what_is_wrong(error) + "; see `" + help + " --help`";
+  return what_is_wrong(program, error) + "; see `" + help + " --help`";
 }
 
 }  // namespace larder::apps

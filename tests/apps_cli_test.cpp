@@ -65,14 +65,20 @@ TEST_CASE("program: help and version are results, on stdout, with code 0") {
 
 TEST_CASE("program: bad usage is one line on stderr and code 2") {
   check_error(larder_run({}), 2, "command");
-  check_error(larder_run({"sing"}), 2, "sing");
-  check_error(larder_run({"generate", "--no-such-flag"}), 2, "--no-such-flag");
+  check_error(larder_run({"sing"}), 2, "'sing' is not understood here");
+  check_error(larder_run({"generate", "--no-such-flag", "a b", "c"}), 2,
+              "'--no-such-flag' is not understood here;");
   check_error(larder_run({"generate", "-p", "a", "--temp", "-1"}), 2, "temp");
   check_error(larder_run({"generate", "-p", "a", "--temp", "warm"}), 2, "temp");
   check_error(larder_run({"generate", "-p", "a", "-c", "-5"}), 2, "ctx-size");
   check_error(larder_run({"generate", "-p", "a", "--isa", "z80"}), 2, "z80");
-  check_error(larder_run({"generate", "-p", "a", "--color", "pink"}), 2, "color");
-  check_error(larder_run({"generate", "-p", "a", "-ctk", "q2_0"}), 2, "--cache-type-k");
+  check_error(larder_run({"generate", "-p", "a", "--color", "pink"}), 2,
+              "--color: 'pink' is none of auto, on, off; see");
+  check_error(larder_run({"generate", "-p", "a", "-ctk", "q2_0"}), 2,
+              "--cache-type-k: 'q2_0' is none of f16, f32, q8_0;");
+  check_error(larder_run({"perplexity", "-f", "a", "--mode", "x"}), 2, "none of rolling, chunks;");
+  for (const char* const seed : {"-2", "99999999999999999999", "1.5", ""})
+    check_error(larder_run({"generate", "-p", "a", "--seed", seed}), 2, "is no seed");
   check_error(larder_run({"generate"}), 2, "-p TEXT");
   check_error(larder_run({"generate", "-p", ""}), 2, "-p TEXT");
   check_error(larder_run({"chat"}), 2, "-p TEXT");
