@@ -12,6 +12,7 @@
 #include <random>
 
 #include "apps/model_path.h"
+#include "apps/signals.h"
 
 namespace larder::apps {
 
@@ -207,19 +208,30 @@ Result<runtime::SamplerOptions> sampler_options(const formats::GgufFile& file,
 
 Result<std::string> read_file(const std::string& path) {
   const bool is_stdin = path == "-";
-  const int descriptor = is_stdin ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const std::string name = is_stdin ? "stdin" : path;
+  // A call that a change of the screen interrupts is made again.
+  const auto is_to_repeat = [] { return errno == EINTR && !is_ending(); };
+  int descriptor = STDIN_FILENO;
+  while (!is_stdin && (descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC)) < 0 && is_to_repeat())
+    continue;
   std::string text;
   char buffer[1 << 16];
   ssize_t n = descriptor < 0 ? -1 : 0;
-  while (descriptor >= 0 && (n = read(descriptor, buffer, sizeof buffer)) > 0) {
-    text.append(buffer, static_cast<size_t>(n));
+  while (descriptor >= 0 && !is_ending() && text.size() <= kMostFileBytes) {
+    n = read(descriptor, buffer, sizeof buffer);
+    if (n == 0 || (n < 0 && !is_to_repeat())) break;
+    if (n > 0) text.append(buffer, static_cast<size_t>(n));
   }
   const int error = errno;
   if (descriptor > STDIN_FILENO) close(descriptor);
+  if (is_ending()) return Status(Cause::cancelled, "interrupted while reading").with_file(name);
+  if (text.size() > kMostFileBytes) {
+    return Status(Cause::limit, "is larger than " + std::to_string(kMostFileBytes >> 20) +
+                                    " MiB, the most that is read of a text; give a part of it")
+        .with_file(name);
+  }
   if (n == 0) return text;
-  if (error == EINTR) return Status(Cause::cancelled, "interrupted while reading " + path);
-  return Status(Cause::io, std::string("cannot be read: ") + std::strerror(error))
-      .with_file(is_stdin ? "stdin" : path);
+  return Status(Cause::io, std::string("cannot be read: ") + std::strerror(error)).with_file(name);
 }
 
 Result<std::optional<std::string>> read_prompt(const PromptFlags& flags) {

@@ -83,7 +83,10 @@ Result<std::string> model_path(const std::string& model);
 Result<runtime::SamplerOptions> sampler_options(const formats::GgufFile& file,
                                                 const SamplingFlags& flags);
 
-// All of a file; "-" is stdin.
+// Of a file that is read as a whole: WikiText-103 is half of it, and a device need not end.
+inline constexpr size_t kMostFileBytes = size_t{1} << 30;
+
+// All of a file; "-" is stdin. Ends with `cancelled` at a signal.
 Result<std::string> read_file(const std::string& path);
 
 // What is asked: stdin where that is no terminal, then the file of -f, then -p; a new line between

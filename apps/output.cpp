@@ -12,6 +12,8 @@
 
 namespace larder::apps {
 
+#include "apps/signals.h"
+
 namespace {
 
 constexpr std::string_view kPartialEnd = ".partial";  // of the file that takes its place
@@ -75,7 +77,11 @@ Result<Output> Output::open_for(const std::string& path, std::span<const std::st
     if (Result<Output> output = open_beside(path, owner)) return output;
   }
   // A device, a pipe, or a folder in which nothing can be made.
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int descriptor = -1;
+  do {  // a pipe waits for its reader
+    if (is_ending()) return Status(Cause::cancelled, "interrupted").with_file(path);
+    descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  } while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) {
     return Status(Cause::io, std::string("cannot be written: ") + std::strerror(errno))
         .with_file(path);

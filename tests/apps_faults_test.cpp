@@ -53,6 +53,23 @@ TEST_CASE("program: a file that may not grow further is an error of writing") {
   const std::string out = folder.path() + "/out.npy";
   check_error(run_under("ulimit -f 8", "logits -q --ids 1,2,3 -o " + out), 1, "cannot be written");
 }
+TEST_CASE("program: a text without an end is refused before it fills the memory") {
+  check_error(run_under("ulimit -v 8000000", "perplexity -f /dev/zero"), 1,
+              "is larger than 1024 MiB");
+}
+
+TEST_CASE("program: a screen that changes while input is awaited interrupts nothing") {
+  const TemporaryFolder folder;
+  const std::string fifo = folder.path() + "/questions";
+  const Finished run_in_shell =
+      run({"/bin/sh", "-c",
+           "mkfifo " + fifo + "; " LARDER_PROGRAM " chat -q -n 3 <" + fifo + " & exec 3>" + fifo +
+               "; sleep 0.3; kill -WINCH $!; sleep 0.2; echo Hello! >&3; exec 3>&-; wait $!"});
+  CHECK(run_in_shell.code == 0);
+  CHECK(!run_in_shell.out.empty());
+  CHECK(run_in_shell.err.empty());
+}
+
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 // Sanitizers need memory of their own.
