@@ -239,20 +239,13 @@ std::string journal_path(const std::string& output) {
   return (is_link && !target.empty() ? target.string() : output) + ".journal";
 }
 
-// The one name of a place, whether something is there or not.
-std::string place_of(const std::string& path) {
-  std::error_code failed;
-  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
-  return failed ? path : place.string();
-}
-
 // All that can be known before any work.
 Status check_places(const JobOptions& options, const std::string& journal) {
   std::vector<std::string> in_use = options.in_use;
   in_use.push_back(options.input);
   std::set<std::string> taken;
   if (can_have_journal(options.output)) {
-    taken.insert(place_of(journal));
+    taken.insert(Output::place(journal));
     // None but this is told of the journal here: it has errors of its own.
     const Status s = Output::check(journal, in_use);
     if (s.cause() == Cause::invalid_argument) return s;
@@ -260,7 +253,7 @@ Status check_places(const JobOptions& options, const std::string& journal) {
   for (const std::string* const place : {&options.output, &options.errors, &options.report}) {
     if (place->empty() && place != &options.output) continue;
     if (Status s = Output::check_alone(*place, in_use); !s.ok()) return s;
-    if (*place != "/dev/null" && !taken.insert(place_of(*place)).second) {
+    if (*place != "/dev/null" && !taken.insert(Output::place(*place)).second) {
       return Status(Cause::invalid_argument, "is named for two things").with_file(*place);
     }
     in_use.push_back(*place);

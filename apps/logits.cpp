@@ -91,13 +91,12 @@ int write_logits(runtime::Session& session, const Ids& all, const LogitsOptions&
   if (options.encoder_ids) {
     if (Status s = check_ids(session, all.encoder, "--encoder-ids"); !s.ok()) return fail(s);
   }
-  std::vector<std::string> in_use = paths_of(session.model().file());
+  const std::vector<std::string> in_use = paths_of(session.model().file());
   Result<Output> out = Output::open(options.out, in_use);
   if (!out) return fail(out.status());
   std::unique_ptr<Output> routes_output;
   std::unique_ptr<RouteTable> routes;
   if (!options.routes.empty()) {
-    in_use.push_back(options.out);
     Result<Output> opened = Output::open(options.routes, in_use);
     if (!opened) return fail(opened.status());
     routes_output = std::make_unique<Output>(std::move(*opened));
@@ -138,6 +137,10 @@ int run_logits(const LogitsOptions& options) {
   if (options.out == "-" && options.routes == "-") {
     complain("logits and routes cannot both go to stdout");
     return kUsage;
+  }
+  if (options.out != "-" && options.out != "/dev/null" && !options.routes.empty() &&
+      Output::place(options.out) == Output::place(options.routes)) {
+    return fail(Status(Cause::invalid_argument, "is named for two things").with_file(options.out));
   }
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());

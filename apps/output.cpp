@@ -8,11 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
-namespace larder::apps {
-
 #include "apps/signals.h"
+
+namespace larder::apps {
 
 namespace {
 
@@ -64,6 +66,12 @@ Status Output::check_alone(const std::string& path, std::span<const std::string>
   if (Status s = check(path, in_use); !s.ok()) return s;
   const Status partial = check(path + std::string(kPartialEnd), in_use);
   return partial.cause() == Cause::invalid_argument ? partial : Status();
+}
+
+std::string Output::place(const std::string& path) {
+  std::error_code failed;
+  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
+  return failed ? path : place.string();
 }
 
 Result<Output> Output::open_for(const std::string& path, std::span<const std::string> in_use,

@@ -24,6 +24,8 @@ class Output {
   // What open() or open_alone() would fail with, as far as that is known before; makes nothing.
   static Status check(const std::string& path, std::span<const std::string> in_use = {});
   static Status check_alone(const std::string& path, std::span<const std::string> in_use = {});
+  // The one name of a place, whether something is there or not.
+  static std::string place(const std::string& path);
 
   Output(Output&& other) noexcept;
   Output& operator=(Output&&) = delete;

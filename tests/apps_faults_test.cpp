@@ -39,6 +39,11 @@ TEST_CASE("program: a result never overwrites the model that it is computed from
       larder_run({"logits", "-m", model, "--ids", "1", "-o", "/dev/null", "--routes", model, "-q"}),
       2, "already");
   CHECK(content(model) == content(kStoryteller));
+  const std::string both = folder.path() + "/both";
+  check_error(
+      larder_run({"logits", "--ids", "1", "-o", both, "--routes", folder.path() + "/./both"}), 2,
+      "two things");
+  CHECK(!std::filesystem::exists(both));
 }
 
 TEST_CASE("program: no file takes the place of a standard stream that is closed") {
@@ -48,11 +53,6 @@ TEST_CASE("program: no file takes the place of a standard stream that is closed"
   check_error(mute, 1, "cannot be written: Bad file descriptor");
 }
 
-TEST_CASE("program: a file that may not grow further is an error of writing") {
-  const TemporaryFolder folder;
-  const std::string out = folder.path() + "/out.npy";
-  check_error(run_under("ulimit -f 8", "logits -q --ids 1,2,3 -o " + out), 1, "cannot be written");
-}
 TEST_CASE("program: a text without an end is refused before it fills the memory") {
   check_error(run_under("ulimit -v 8000000", "perplexity -f /dev/zero"), 1,
               "is larger than 1024 MiB");
@@ -70,6 +70,11 @@ TEST_CASE("program: a screen that changes while input is awaited interrupts noth
   CHECK(run_in_shell.err.empty());
 }
 
+TEST_CASE("program: a file that may not grow further is an error of writing") {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() + "/out.npy";
+  check_error(run_under("ulimit -f 8", "logits -q --ids 1,2,3 -o " + out), 1, "cannot be written");
+}
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 // Sanitizers need memory of their own.
