@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,7 +27,8 @@ using formats::DataValue;
 using formats::TokenId;
 
 struct ExpertsOptions {
-  std::string model, ids, map;
+  std::string model, ids;
+  std::optional<std::string> map;
   PromptFlags text;
   OutputOptions output;
   runtime::SessionOptions session;
@@ -89,8 +91,8 @@ Result<std::vector<TokenId>> tokens_of(const runtime::Model& model, const std::s
 
 int report(const runtime::Session& session, const ExpertUsage& usage, size_t n_tokens,
            const ExpertsOptions& options) {
-  if (!options.map.empty()) {
-    if (Status s = write_map(usage, session, options.map); !s.ok()) return fail(s);
+  if (options.map) {
+    if (Status s = write_map(usage, session, *options.map); !s.ok()) return fail(s);
   }
   Output output = Output::standard();
   if (options.output.is_json) {
@@ -157,6 +159,11 @@ void add_experts(CLI::App& program, Run& run) {
   command
       .add_option("-o,--output", options->map,
                   "A heat map, by the name's ending: .svg, or a page of HTML; - is stdout")
+      ->check([](const std::string& path) {
+        const bool is_stream = path == "-" || path.starts_with("/dev/");
+        const bool has_ending = path.ends_with(".svg") || path.ends_with(".html");
+        return is_stream || has_ending ? std::string() : "'" + path + "' is neither .svg nor .html";
+      })
       ->type_name("FILE");
   add_session_options(command, options->session);
   add_output_options(command, options->output);

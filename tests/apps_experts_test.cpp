@@ -213,6 +213,8 @@ TEST_CASE("experts: pictures go where they are wanted, and a model is never thei
   CHECK(piped.out == content(html));
   check_error(larder_run({"experts", "-p", kStory, "-o", "-", "--json"}), 2, "stdout");
   check_error(larder_run({"experts", "-p", kStory, "-o", "/no/such/folder/a.svg"}), 1, "/no/such");
+  for (const char* const name : {"heat.png", ""})
+    check_error(larder_run({"experts", "-p", kStory, "-o", name}), 2, "is neither .svg nor .html");
 }
 
 TEST_CASE("experts: no text and no model are said") {
