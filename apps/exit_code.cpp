@@ -1,8 +1,11 @@
 #include "apps/exit_code.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <string>
 
 #include "apps/signals.h"
+#include "apps/terminal.h"
 
 namespace larder::apps {
 
@@ -35,7 +38,9 @@ ExitCode model_exit_code(const Status& status) noexcept {
 }
 
 void complain(std::string_view message) {
-  std::fprintf(stderr, "larder: %.*s\n", static_cast<int>(message.size()), message.data());
+  std::string line = for_terminal(message);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::fprintf(stderr, "larder: %s\n", line.c_str());
 }
 
 ExitCode fail(const Status& status) {

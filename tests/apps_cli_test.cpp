@@ -203,6 +203,15 @@ TEST_CASE("program: a reader that leaves ends it quietly") {
   CHECK(run.err.empty());
 }
 
+TEST_CASE("program: a template's own words are one line that drives no screen") {
+  const TemporaryFolder folder;
+  const std::string file =
+      folder.file("rude.jinja", "{{ raise_exception('no\x1b[2J\nlarder: all is well') }}");
+  const Finished run = larder_run({"chat", "-p", "a", "--template", file});
+  check_error(run, 1, "larder: all is well");
+  CHECK(!has(run.err, "\x1b"));
+}
+
 TEST_CASE("program: a disk that is full is an error") {
   if (!std::filesystem::exists("/dev/full")) return;
   check_error(larder_run({"logits", "--ids", "1,2", "-o", "/dev/full"}), 1, "/dev/full");
