@@ -53,7 +53,8 @@ DataValue tensor_list(const formats::GgufFile& file) {
   return list;
 }
 
-// The facts are told also of a file that cannot be run; then why not, and code 3.
+// The facts are told also of a file that cannot be run, at all or within --ram; then why not, and
+// code 3 or 4.
 int run_inspect(const InspectOptions& options) {
   const auto path = model_path(options.file);
   if (!path) return fail_model(path.status());
@@ -68,16 +69,22 @@ int run_inspect(const InspectOptions& options) {
     data.dict.emplace_back("tensors", tensor_list(**file));
     text += tensor_lines(**file);
   }
+  Status unfit = model.status();
   if (options.shows_plan && model) {
     const auto plan = plan_memory(**model, options.session);
-    if (!plan) return fail_model(plan.status());
-    data.dict.emplace_back("plan", to_data(*plan));
-    text += to_text(*plan);
+    if (plan) {
+      data.dict.emplace_back("plan", to_data(*plan));
+      text += to_text(*plan);
+    } else if (plan.status().cause() == Cause::budget) {
+      unfit = plan.status();
+    } else {
+      return fail_model(plan.status());
+    }
   }
   Output output = Output::standard();
   output.write(options.is_json ? to_json(data) + "\n" : text);
   if (Status s = output.finish(); !s.ok()) return fail(s);
-  return model ? kOk : fail_model(model.status());
+  return unfit.ok() ? kOk : fail_model(unfit);
 }
 
 }  // namespace

@@ -306,6 +306,15 @@ TEST_CASE("inspect: layers that carry a state, and what their states take") {
   }
 }
 
+TEST_CASE("inspect: a file is told about also where the memory does not do, with code 4") {
+  const Finished run = larder_run({"inspect", "--plan", "--ram", "1M"});
+  CHECK(run.code == 4);
+  CHECK(has(run.out, "qwen3moe"));
+  CHECK(!has(run.out, "together"));
+  CHECK(has(run.err, ", the limit is 1M: "));
+  CHECK(n_lines(run.err) == 1);
+}
+
 TEST_CASE("inspect: a file that cannot be run is told about all the same, with code 3") {
   const std::string path = kShared + "/tokenizers/qwen3/vocab.gguf";
   if (!std::filesystem::exists(path)) {

@@ -23,18 +23,22 @@ std::string least_option(uint64_t bytes) {
   return std::to_string((bytes + (1 << 20) - 1) >> 20) + "M";
 }
 
+std::string limit_text(uint64_t bytes) {
+  if (bytes < 1 << 20) return std::to_string(bytes) + " bytes";
+  return std::to_string(bytes >> 20) + "M";
+}
+
 uint64_t tables_for(const RamNeeds& needs, uint64_t slab_bytes) {
   return needs.table_bytes(slab_bytes) + slab_bytes / kPageTableShare;
 }
 
 Status refuse(const RamNeeds& needs, uint64_t needed, uint64_t limit) {
   return Status(Cause::budget,
-                "needs " + std::to_string(needed) + " bytes (" + least_option(needed) +
-                    "), the limit is " + std::to_string(limit) + ": weights of every token " +
-                    mib(needs.dense_bytes) + ", keys and values " + mib(needs.cache_bytes) +
-                    " (less with a smaller --ctx-size), buffers " + mib(needs.buffer_bytes) +
-                    " (less with a smaller --batch-size), program " + mib(needs.program_bytes) +
-                    ", experts " + mib(needs.least_slab_bytes),
+                "needs " + least_option(needed) + ", the limit is " + limit_text(limit) +
+                    ": weights of every token " + mib(needs.dense_bytes) + ", keys and values " +
+                    mib(needs.cache_bytes) + " (less with a smaller --ctx-size), buffers " +
+                    mib(needs.buffer_bytes) + " (less with a smaller --batch-size), program " +
+                    mib(needs.program_bytes) + ", experts " + mib(needs.least_slab_bytes),
                 "option ram");
 }
 
