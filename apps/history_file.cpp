@@ -63,6 +63,8 @@ std::string HistoryFile::default_path() {
 
 std::vector<std::string> HistoryFile::load() const {
   std::vector<std::string> entries;
+  std::error_code failed;
+  if (!std::filesystem::is_regular_file(path_, failed)) return entries;  // a FIFO would wait
   std::ifstream file(path_, std::ios::binary);
   size_t total_bytes = 0;
   for (std::string line; std::getline(file, line);) {
@@ -80,11 +82,16 @@ std::vector<std::string> HistoryFile::load() const {
 void HistoryFile::append(std::string_view one_line) const {
   if (path_.empty() || one_line.empty() || one_line.size() > kMaxEntryBytes) return;
   make_folder(std::filesystem::path(path_).parent_path());
-  const int file = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+  const int file = open(path_.c_str(), flags, 0600);
   if (file < 0) return;
-  fchmod(file, 0600);
-  // One write, so that two conversations at once do not mix their lines.
-  write_all(file, std::string(one_line) + "\n");
+  struct stat info {};
+  // A link to /dev/null keeps no history, and its mode is everybody's.
+  if (fstat(file, &info) == 0 && S_ISREG(info.st_mode)) {
+    fchmod(file, 0600);
+    // One write, so that two conversations at once do not mix their lines.
+    write_all(file, std::string(one_line) + "\n");
+  }
   close(file);
 }
 

@@ -1,7 +1,9 @@
 // The conversation at a terminal: streaming, editing, commands, Ctrl-C, thinking.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <span>
@@ -163,6 +165,29 @@ TEST_CASE("repl: a paste of several lines is one message, and so is a block") {
         "Read: one\xe2\x90\xa4two\tx\xe2\x90\xa4three and answer\n"
         "first\xe2\x90\xa4second\nup\xe2\x90\xa4"
         "down\n/stats\n");
+}
+
+TEST_CASE("repl: a history that is no file is neither waited for nor changed") {
+  const TemporaryFolder folder;
+  REQUIRE(mkdir((folder.path() + "/larder").c_str(), 0700) == 0);
+  const std::string pipe = folder.path() + "/larder/history";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  const int reader = open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  REQUIRE(fchmod(reader, 0660) == 0);
+  AtTerminal terminal(chat({"-n", "2"}), at(folder));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send("Hello!\r");
+  REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send(kCtrlD);
+  CHECK(terminal.finish() == 0);
+  char byte = 0;
+  CHECK(read(reader, &byte, 1) <= 0);
+  close(reader);
+  struct stat info {};
+  REQUIRE(stat(pipe.c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0660);
 }
 
 TEST_CASE("repl: commands set, show, clear and answer again; unknown ones are told") {
