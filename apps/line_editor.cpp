@@ -211,7 +211,10 @@ Typed LineEditor::Impl::read_edited() {
 }
 
 Typed LineEditor::Impl::read_line(const std::string& line_prompt) {
-  if (edit == nullptr) return read_plain();
+  if (edit == nullptr) {
+    if (isatty(STDERR_FILENO) == 1) std::fputs(line_prompt.c_str(), stderr);
+    return read_plain();
+  }
   prompt = line_prompt;
   return read_edited();
 }

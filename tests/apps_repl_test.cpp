@@ -278,8 +278,10 @@ TEST_CASE("repl: typed lines work without a screen that can be edited on") {
   CHECK(terminal.finish() == 0);
   CHECK(terminal.output().find("\x1b") == std::string::npos);
 }
+  REQUIRE(terminal.wait_for("\n> "));
 
 TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
+  REQUIRE(terminal.wait_for("\n> "));
   const TemporaryFolder folder;
   const std::string path = folder.path() + "/talk.json";
   AtTerminal terminal(chat({"-n", "4"}), at(folder));
