@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "apps/paging_report.h"
+#include "apps/terminal.h"
 #include "formats/json/json.h"
 
 namespace larder::apps {
@@ -37,8 +38,8 @@ std::string heading(const BenchReport& report) {
   return print("%s: %s, %.2f GiB, loaded in %.2f s\n", model.file().path().c_str(),
                model.config().architecture.c_str(), gib(model.file().size_bytes()),
                report.load_seconds) +
-         print("%d threads, %s%s; peak memory %.2f GiB: %.2f anonymous, %.2f of files\n",
-               report.session.options().n_threads, report.session.isa(),
+         print("%s, %s%s; peak memory %.2f GiB: %.2f anonymous, %.2f of files\n",
+               counted(report.session.options().n_threads, "thread").c_str(), report.session.isa(),
                report.session.options().exact ? ", exact" : "", gib(peak.bytes()),
                gib(peak.anonymous_bytes), gib(peak.file_bytes)) +
          print("major faults: %llu before, %llu while measuring\n\n",

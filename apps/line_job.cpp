@@ -13,6 +13,7 @@
 #include "apps/job_records.h"
 #include "apps/output.h"
 #include "apps/signals.h"
+#include "apps/terminal.h"
 #include "apps/timings.h"
 #include "formats/json/json.h"
 
@@ -332,7 +333,7 @@ void LineJob::tell_end(const JobReport& report, const JobFacts& facts) {
     out.write(to_json(report.to_data(facts)) + "\n");
     return;
   }
-  std::string text = std::to_string(report.n_lines()) + " lines";
+  std::string text = counted(static_cast<int64_t>(report.n_lines()), "line");
   if (report.n_failed() > 0) {
     text += ", " + std::to_string(report.n_failed()) + " of them failed" +
             (options_.errors.empty() ? "" : ", see " + options_.errors) +

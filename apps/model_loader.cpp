@@ -121,8 +121,8 @@ Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const run
              " tokens of context, --ctx-size asks for " + std::to_string(n_ctx));
   }
   if (output.is_verbose) {
-    std::fprintf(stderr, "larder: %s, %d threads, %d tokens of context, %.1f MiB\n",
-                 (*session)->isa(), (*session)->options().n_threads, n_ctx,
+    std::fprintf(stderr, "larder: %s, %s, %d tokens of context, %.1f MiB\n", (*session)->isa(),
+                 counted((*session)->options().n_threads, "thread").c_str(), n_ctx,
                  static_cast<double>((*session)->bytes()) / (1 << 20));
   }
   return session;

@@ -29,7 +29,8 @@ Next answer(Conversation& conversation, const std::string& text) {
   if (!reason) fail(reason.status());
   const bool is_full = reason ? *reason == runtime::StopReason::context_full
                               : reason.status().cause() == Cause::context_full;
-  if (is_full) complain("/clear forgets this conversation and begins another");
+  if (is_full && !conversation.chat().messages().empty())
+    complain("/clear forgets this conversation and begins another");
   return Next::read_on;
 }
 

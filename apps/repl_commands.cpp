@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <concepts>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -134,20 +135,27 @@ Next think(Conversation& conversation, std::string_view wish) {
 Next system(Conversation& conversation, std::string_view text) {
   if (text.empty()) {
     const std::string now(conversation.chat().system());
-    std::fprintf(stderr, "%s\n", now.empty() ? "There is no system prompt." : now.c_str());
+    std::fprintf(stderr, "%s\n",
+                 now.empty() ? "There is no system prompt." : for_terminal(now).c_str());
   } else {
-    conversation.chat().set_system(text == "\"\"" ? "" : std::string(text));
-    std::fputs("The system prompt is set; it counts from the next message on.\n", stderr);
+    const bool removes = text == "\"\"";
+    conversation.chat().set_system(removes ? "" : std::string(text));
+    std::fprintf(stderr, "The system prompt is %s; that counts from the next message on.\n",
+                 removes ? "removed" : "set");
   }
   return Next::read_on;
 }
 
 Next stats(Conversation& conversation, std::string_view) {
   const runtime::Session& session = conversation.session();
-  std::fprintf(stderr, "context %zu of %d tokens, %d answers, %.1f MiB cache and buffers\n",
-               session.tokens().size(), session.n_ctx(), conversation.n_turns(),
+  // What a forgotten conversation left is held for prompts that begin alike, and is no part of one.
+  const bool is_new = conversation.chat().messages().empty();
+  std::fprintf(stderr, "context %zu of %d tokens, %s, %.1f MiB cache and buffers\n",
+               is_new ? size_t{0} : session.tokens().size(), session.n_ctx(),
+               counted(conversation.n_turns(), "answer").c_str(),
                static_cast<double>(session.bytes()) / (1 << 20));
-  std::fprintf(stderr, "%s, %d threads%s\n", session.isa(), session.options().n_threads,
+  std::fprintf(stderr, "%s, %s%s\n", session.isa(),
+               counted(session.options().n_threads, "thread").c_str(),
                session.options().exact ? ", float32 activations" : "");
   if (const auto statistics = session.expert_statistics()) {
     std::fprintf(stderr, "%s\n%s\n", paging_text(statistics->facts, session.ram()).c_str(),
@@ -167,6 +175,17 @@ bool read_number(std::string_view text, T& value) {
   return read.ec == std::errc() && read.ptr == text.data() + text.size();
 }
 
+std::string text_of(float value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
+  return text;
+}
+
+template <std::integral T>
+std::string text_of(T value) {
+  return std::to_string(value);
+}
+
 // One thing that /set sets: false if the text is no such value.
 struct Setting {
   std::string_view name;
@@ -180,11 +199,7 @@ constexpr Setting sampling(std::string_view name) {
           [](ChatOptions& options, std::string_view text) {
             return read_number(text, options.sampler.*Member);
           },
-          [](const ChatOptions& options) {
-            char text[32];
-            std::snprintf(text, sizeof text, "%g", static_cast<double>(options.sampler.*Member));
-            return std::string(text);
-          }};
+          [](const ChatOptions& options) { return text_of(options.sampler.*Member); }};
 }
 
 using runtime::SamplerOptions;
@@ -200,17 +215,20 @@ constexpr std::array kSettings = {sampling<&SamplerOptions::temperature>("temp")
                                   sampling<&SamplerOptions::seed>("seed"),
                                   Setting{"predict",
                                           [](ChatOptions& options, std::string_view text) {
-                                            return read_number(text, options.generation.max_tokens);
+                                            int32_t& most = options.generation.max_tokens;
+                                            return read_number(text, most) && most >= -1;
                                           },
                                           [](const ChatOptions& options) {
                                             return std::to_string(options.generation.max_tokens);
                                           }}};
 
+void show(const Setting& setting, const ChatOptions& options) {
+  std::fprintf(stderr, "  %-18s %s\n", std::string(setting.name).c_str(),
+               setting.show(options).c_str());
+}
+
 void show_settings(Conversation& conversation) {
-  for (const Setting& setting : kSettings) {
-    std::fprintf(stderr, "  %-18s %s\n", std::string(setting.name).c_str(),
-                 setting.show(conversation.chat().options()).c_str());
-  }
+  for (const Setting& setting : kSettings) show(setting, conversation.chat().options());
   std::fprintf(stderr, "  %-18s %s\n", "thinking", conversation.hides_thinking() ? "off" : "on");
 }
 
@@ -239,11 +257,16 @@ Next set(Conversation& conversation, std::string_view arguments) {
     return Next::read_on;
   }
   ChatOptions options = conversation.chat().options();
-  if (!setting->read(options, value)) {
+  if (!value.empty() && !setting->read(options, value)) {
     complain("'" + std::string(value) + "' is no value for " + std::string(name));
     return Next::read_on;
   }
-  if (Status s = conversation.chat().set_options(std::move(options)); !s.ok()) fail(s);
+  const Status s = conversation.chat().set_options(std::move(options));
+  if (!s.ok()) {
+    fail(s);
+  } else {
+    show(*setting, conversation.chat().options());
+  }
   return Next::read_on;
 }
 

@@ -70,6 +70,10 @@ std::string for_terminal(std::string_view text) {
   return safe;
 }
 
+std::string counted(int64_t n, std::string_view noun) {
+  return std::to_string(n) + " " + std::string(noun) + (n == 1 ? "" : "s");
+}
+
 std::string progress_text(std::string_view label, int64_t done, int64_t total, double seconds,
                           int columns) {
   constexpr int kBarWidth = 24;

@@ -36,6 +36,9 @@ class Terminal {
 // so that no text can drive the screen.
 std::string for_terminal(std::string_view text);
 
+// "1 answer", "2 answers".
+std::string counted(int64_t n, std::string_view noun);
+
 // "prompt  [####------]  40 %  205/512  3 s left", drawn over itself on stderr; only there where
 // that is a terminal, and only once the work has taken a moment. A thread draws, so that the line
 // comes also before the first step is done.

@@ -209,13 +209,19 @@ TEST_CASE("repl: commands set, show, clear and answer again; unknown ones are to
   say("/set volume 11", "no setting");
   say("/set predict 5", "\n");
   say("/set", "predict            5");
+  say("/set predict -2", "no value");
+  say("/set predict", "predict            5");
+  say("/set seed 12345678901", "12345678901\r");
+  say("/set temp 0.25", "temp               0.25");
   say("/system", "no system prompt");
   say("/system You are an owl.", "is set");
   say("/system", "You are an owl.");
+  say("/system \"\"", "is removed");
   say("Hello!", "t/s ]");
   say("/regen", "t/s ]");
   say("/stats", "5 tokens");
   say("/clear", "forgotten");
+  say("/stats", "context 0 of");
   say("/set thinking maybe", "on or off");
   terminal.send("/bye\r");
   CHECK(terminal.finish() == 0);
@@ -272,16 +278,16 @@ TEST_CASE("repl: typed lines work without a screen that can be edited on") {
   dumb.insert_or_assign("TERM", std::string("dumb"));
   AtTerminal terminal(chat({"-n", "4"}), dumb);
   REQUIRE(terminal.wait_for("/help"));
+  REQUIRE(terminal.wait_for("\n> "));
   terminal.send("Hello!\n");
   REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("\n> "));
   terminal.send(kCtrlD);
   CHECK(terminal.finish() == 0);
   CHECK(terminal.output().find("\x1b") == std::string::npos);
 }
-  REQUIRE(terminal.wait_for("\n> "));
 
 TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
-  REQUIRE(terminal.wait_for("\n> "));
   const TemporaryFolder folder;
   const std::string path = folder.path() + "/talk.json";
   AtTerminal terminal(chat({"-n", "4"}), at(folder));
