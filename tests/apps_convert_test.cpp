@@ -79,6 +79,13 @@ TEST_CASE("convert: the result runs") {
 TEST_CASE("convert: what is broken is told before anything is written") {
   {
     const Copy copy;
+    check_error(larder_run({"convert", copy.path + "/absent", "-o", copy.out()}), 3,
+                "absent: there is no such folder");
+    check_error(larder_run({"convert", copy.path + kFirstShard, "-o", copy.out()}), 3,
+                "expected a folder with model.safetensors or ");
+  }
+  {
+    const Copy copy;
     fs::resize_file(copy.path + kFirstShard, fs::file_size(copy.path + kFirstShard) - 1);
     check_refused(copy, 3, kFirstShard);
   }

@@ -22,6 +22,13 @@ constexpr uint64_t kMaxIndexBytes = kMaxSafetensorsHeaderBytes;
 
 bool is_there(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
+Status no_checkpoint(const std::string& folder) {
+  if (!is_there(folder)) return Status(Cause::io, "there is no such folder").with_file(folder);
+  return Status(Cause::io, std::string("expected a folder with ") + kSingleFile + " or " +
+                               kIndexFile + " in it")
+      .with_file(folder);
+}
+
 using ShardOfTensor = std::map<std::string, std::string>;
 
 // A file's name in the folder, and nothing that leads out of it.
@@ -58,7 +65,9 @@ Result<SafetensorsSet> SafetensorsSet::open(const std::string& folder) try {
   SafetensorsSet set;
   const std::string index_path = folder + "/" + kIndexFile;
   if (!is_there(index_path)) {
-    if (Status s = set.add_shard(folder + "/" + kSingleFile); !s.ok()) return s;
+    const std::string single_path = folder + "/" + kSingleFile;
+    if (!is_there(single_path)) return no_checkpoint(folder);
+    if (Status s = set.add_shard(single_path); !s.ok()) return s;
     if (Status s = set.index_names(); !s.ok()) return s;
     return set;
   }
