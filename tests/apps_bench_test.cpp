@@ -147,7 +147,7 @@ TEST_CASE("bench: sequences of a paged model share its experts inside the budget
   CHECK(refused.code == 4);
   const size_t needs = refused.err.find("needs ");
   REQUIRE(needs != std::string::npos);
-  work.back() = std::to_string(std::stoll(refused.err.substr(needs + 6)) + (1 << 20));
+  work.back() = std::to_string(std::stoll(refused.err.substr(needs + 6)) + 1) + "M";
   const Finished run = larder_run(work);
   REQUIRE_MESSAGE(run.code == 0, run.err);
   const json measurements = json::parse(run.out)["measurements"];
