@@ -29,7 +29,11 @@ std::string what_is_wrong(const CLI::App& program, const CLI::ParseError& error)
   // Named after the command in which it happened, and its text has the words in reverse.
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
     const std::vector<std::string> words = program.remaining(true);
-    if (!words.empty()) return "'" + words.front() + "' is not understood here";
+    if (!words.empty()) {
+      const bool is_model = words.front().ends_with(".gguf");
+      return "'" + words.front() + "' is not understood here" +
+             (is_model ? "; a model is named with -m FILE" : "");
+    }
   }
   if (kind == "ConversionError" && take_prefix(text, "Could not convert: "))
     return conversion(text);

@@ -68,6 +68,7 @@ TEST_CASE("program: bad usage is one line on stderr and code 2") {
   check_error(larder_run({"sing"}), 2, "'sing' is not understood here");
   check_error(larder_run({"generate", "--no-such-flag", "a b", "c"}), 2,
               "'--no-such-flag' is not understood here;");
+  check_error(larder_run({"chat", "model.gguf"}), 2, "a model is named with -m FILE;");
   check_error(larder_run({"generate", "-p", "a", "--temp", "-1"}), 2, "temp");
   check_error(larder_run({"generate", "-p", "a", "--temp", "warm"}), 2, "temp");
   check_error(larder_run({"generate", "-p", "a", "-c", "-5"}), 2, "ctx-size");
