@@ -89,7 +89,7 @@ Result<PerplexityReport> evaluate(PairedEvaluation& evaluation, const runtime::S
   ProgressLine progress(screen, "tokens", options.output.is_quiet);
   if (Status s = evaluation.run(windows, texts, progress); !s.ok()) return s;
   if (evaluation.surprise().count() == 0)
-    return Status(Cause::invalid_argument, "there are no tokens");
+    return Status(Cause::invalid_argument, "there are no tokens").with_file(options.texts.front());
   PerplexityReport report;
   report.mode = name_of(options.mode);
   report.model = options.model;

@@ -27,7 +27,7 @@ Result<EvaluatedText> TextWindows::read(const std::string& path) const {
   if (is_rolling || text.n_windows > 0) return text;
   return Status(Cause::invalid_argument, "its " + std::to_string(text.tokens.size()) +
                                              " tokens fill no chunk of " + std::to_string(n_ctx_) +
-                                             "; choose a smaller --ctx-size, or --mode rolling")
+                                             "; give more text, or choose a smaller --ctx-size")
       .with_file(path);
 }
 

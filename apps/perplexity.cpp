@@ -208,7 +208,10 @@ int evaluate(runtime::Engine& engine, const PerplexityOptions& options) {
     header.n_tokens += windows.n_scored(*text);
     texts.push_back(std::move(*text));
   }
-  if (header.n_tokens == 0) return fail(Status(Cause::invalid_argument, "there are no tokens"));
+  if (header.n_tokens == 0) {
+    return fail(
+        Status(Cause::invalid_argument, "there are no tokens").with_file(options.files.front()));
+  }
 
   const auto reader = open_base(options, header);
   if (!reader) return fail(reader.status());

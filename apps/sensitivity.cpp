@@ -88,7 +88,7 @@ int run_sensitivity(const SensitivityCommand& options) {
     };
     return runtime::measure_sensitivities(*model, *texts, with);
   }();
-  if (!found) return fail(found.status());
+  if (!found) return fail(found.status().with_file((*model)->file().path()));
   Result<Output> output = Output::open(options.output_file, in_use);
   if (!output) return fail(output.status());
   output->write(runtime::to_json(*found));

@@ -163,7 +163,7 @@ TEST_CASE("perplexity: a signal ends it soon, and no distributions are left behi
 TEST_CASE("perplexity: a text without tokens, and a mistaken option, are told") {
   const TemporaryFolder folder;
   const std::string empty = folder.file("empty.txt", "");
-  check_error(larder_run({"perplexity", "-q", "-f", empty}), 2, "no tokens");
+  check_error(larder_run({"perplexity", "-q", "-f", empty}), 2, empty + ": there are no tokens");
   check_error(larder_run({"perplexity", "-q", "-f", empty, "--mode", "chunks"}), 2, "no chunk");
   check_error(larder_run({"perplexity", "-q", "-f", folder.path() + "/none"}), 1, "cannot be read");
   CHECK(larder_run({"perplexity", "-f", empty, "--mode", "other"}).code == 2);
