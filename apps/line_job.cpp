@@ -219,14 +219,20 @@ Status LineJob::take(const InputLine& line) {
   return *counts ? Status() : take_new(line, true);
 }
 
+Result<DataValue> value_of(const InputLine& line) {
+  if (line.is_too_long) {
+    return Status(Cause::limit,
+                  "the line is longer than " + std::to_string(kMaxLineBytes >> 20) + " MiB");
+  }
+  if (line.text.find_first_not_of(" \t") == std::string::npos)
+    return Status(Cause::truncated, "the line is empty");
+  return formats::parse_json(line.text);
+}
+
 // Lines of other shards are read for their ids: which of two lines with one id counts is the same
 // however the input is cut.
 Status LineJob::take_new(const InputLine& line, bool is_redone) {
-  Result<DataValue> value =
-      line.is_too_long ? Result<DataValue>(
-                             Status(Cause::limit, "the line is longer than " +
-                                                      std::to_string(kMaxLineBytes >> 20) + " MiB"))
-                       : formats::parse_json(line.text);
+  Result<DataValue> value = value_of(line);
   DataValue id = value ? id_of(*value) : DataValue();
   const bool has_id = id.kind != DataValue::Kind::null;
   const Digest id_digest = has_id ? digest_of(to_json(id)) : Digest{};

@@ -103,8 +103,8 @@ TEST_CASE("job: a bad line is a record with its number, and the others are done"
   }
   REQUIRE(records.size() == 10);
   const std::map<size_t, std::string> errors = {
-      {2, "malformed"}, {3, "too early"}, {4, "no JSON object"}, {5, "same id"},
-      {6, "longer"},    {7, "UTF-8"},     {8, "malformed"}};
+      {2, "malformed"}, {3, "line is empty"}, {4, "no JSON object"}, {5, "same id"},
+      {6, "longer"},    {7, "UTF-8"},         {8, "malformed"}};
   for (size_t line = 1; line <= records.size(); ++line) {
     CAPTURE(line);
     const json& record = records[line - 1];
