@@ -1,13 +1,14 @@
 // larder tokenize: text to token ids and back.
 #include <unistd.h>
 
-#include <iostream>
 #include <memory>
 #include <string>
 
 #include "apps/exit_code.h"
+#include "apps/job_input.h"
 #include "apps/model_loader.h"
 #include "apps/output.h"
+#include "apps/signals.h"
 #include "apps/subcommands.h"
 #include "formats/json/json.h"
 
@@ -101,18 +102,24 @@ Result<std::string> encode_line(const Tokenizer& tokenizer, const std::string& l
 }
 
 int encode_lines(const Tokenizer& tokenizer, const TokenizeOptions& options, Output& output) {
-  size_t n_lines = 0;
-  for (std::string line; std::getline(std::cin, line);) {
-    ++n_lines;
-    if (line.empty()) continue;
-    const auto encoded = encode_line(tokenizer, line, options.recognises_special);
+  auto lines = LineReader::open("-", kMostFileBytes);
+  if (!lines) return fail(lines.status());
+  InputLine line;
+  while (!is_ending()) {
+    const auto found = lines->next(line, true);
+    if (!found) return fail(found.status());
+    if (*found == LineReader::Found::end) return kOk;
+    if (*found == LineReader::Found::nothing_yet || line.text.empty()) continue;
+    const auto encoded = line.is_too_long
+                             ? Result<std::string>(Status(Cause::limit, "is longer than 1 GiB"))
+                             : encode_line(tokenizer, line.text, options.recognises_special);
     if (!encoded) {
-      complain("stdin line " + std::to_string(n_lines) + ": " + encoded.status().to_string());
+      complain("stdin line " + std::to_string(line.number) + ": " + encoded.status().to_string());
       return kFailure;
     }
-    if (!output.write(*encoded + "\n")) break;
+    if (!output.write(*encoded + "\n")) return kOk;
   }
-  return kOk;
+  return fail(Status(Cause::cancelled, "interrupted"));
 }
 
 int run_tokenize(const TokenizeOptions& options) {

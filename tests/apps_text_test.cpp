@@ -1,5 +1,6 @@
 // The built program's way from text to prompt to tokens, and back: tokenize and render.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 namespace {
 
+using larder::tests::AtTerminal;
 using larder::tests::check_error;
 using larder::tests::content;
 using larder::tests::Finished;
@@ -48,6 +50,17 @@ TEST_CASE("tokenize: a line of JSON in, a line out") {
   const Finished bad = larder_run({"tokenize", "--jsonl"}, "{\"text\":\"a\"}\n{\"txt\":1}\n");
   CHECK(bad.code == 1);
   CHECK(has(bad.err, "line 2"));
+}
+
+TEST_CASE("tokenize: lines are answered as they come, until a signal that ends") {
+  AtTerminal terminal({LARDER_PROGRAM, "tokenize", "--jsonl"}, {});
+  terminal.send("{\"text\":\"Once upon\"}\n");
+  CHECK(terminal.wait_for("{\"ids\":[443,455]}"));
+  terminal.send_signal(SIGWINCH);
+  terminal.send("{\"text\":\"<|im_end|>\",\"special\":true}\n");
+  CHECK(terminal.wait_for("{\"ids\":[2]}"));
+  terminal.send("\x03");
+  CHECK(terminal.finish() == 130);
 }
 
 TEST_CASE("tokenize: the recorded tokenisations, through the program") {
