@@ -13,6 +13,7 @@
 #include "apps/expert_heat_map.h"
 #include "apps/expert_usage.h"
 #include "apps/model_loader.h"
+#include "apps/model_path.h"
 #include "apps/output.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
@@ -68,12 +69,8 @@ Status count(runtime::Session& session, const std::vector<TokenId>& ids,
 
 Status write_map(const ExpertUsage& usage, const runtime::Session& session,
                  const std::string& path) {
-  std::vector<std::string> in_use;
   const formats::GgufFile& file = session.model().file();
-  for (int i = 0; i < file.n_shards(); ++i) {
-    if (const formats::MappedFile* const shard = file.shard(i)) in_use.push_back(shard->path());
-  }
-  Result<Output> output = Output::open(path, in_use);
+  Result<Output> output = Output::open(path, paths_of(file));
   if (!output) return output.status();
   const HeatMapTitle title = {file.path().substr(file.path().rfind('/') + 1),
                               session.model().config().architecture};

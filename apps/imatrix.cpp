@@ -11,6 +11,7 @@
 #include "apps/exit_code.h"
 #include "apps/importance_report.h"
 #include "apps/model_loader.h"
+#include "apps/model_path.h"
 #include "apps/output.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
@@ -162,10 +163,8 @@ Status leave_room(const runtime::Model& model, runtime::SessionOptions& session)
 int run_imatrix(ImatrixOptions options) {
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
-  std::vector<std::string> in_use = options.texts;
-  for (int i = 0; i < (*model)->file().n_shards(); ++i)
-    if (const formats::MappedFile* const shard = (*model)->file().shard(i))
-      in_use.push_back(shard->path());
+  std::vector<std::string> in_use = paths_of((*model)->file());
+  in_use.insert(in_use.end(), options.texts.begin(), options.texts.end());
   if (Status s = Output::check(options.output_file, in_use); !s.ok()) return fail(s);
   Result<Importance> earlier = read_earlier(options.in_files);
   if (!earlier) return fail(earlier.status());

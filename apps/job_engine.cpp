@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <string>
 #include <utility>
 
 #include "apps/exit_code.h"
 #include "apps/model_fingerprint.h"
+#include "apps/model_path.h"
 #include "apps/paging_report.h"
 #include "apps/signals.h"
 #include "apps/terminal.h"
@@ -73,11 +75,7 @@ DataValue name_of(const std::optional<runtime::CacheType>& type) {
 }  // namespace
 
 void add_model_files(JobOptions& options, const formats::GgufFile& file) {
-  for (int i = 0; i < file.n_shards(); ++i) {
-    if (const formats::MappedFile* const shard = file.shard(i)) {
-      options.in_use.push_back(shard->path());
-    }
-  }
+  for (std::string& path : paths_of(file)) options.in_use.push_back(std::move(path));
 }
 
 Result<DataValue> job_identity(std::string_view command, const runtime::Engine& engine,

@@ -10,6 +10,7 @@
 
 #include "apps/exit_code.h"
 #include "apps/model_loader.h"
+#include "apps/model_path.h"
 #include "apps/npy.h"
 #include "apps/output.h"
 #include "apps/subcommands.h"
@@ -53,14 +54,6 @@ class RouteTable : public runtime::ForwardObserver {
   Output& output_;
   std::vector<int32_t> n_rows_;  // seen so far, by layer
 };
-
-std::vector<std::string> paths_of(const formats::GgufFile& model) {
-  std::vector<std::string> paths;
-  for (int i = 0; i < model.n_shards(); ++i) {
-    if (const formats::MappedFile* const shard = model.shard(i)) paths.push_back(shard->path());
-  }
-  return paths;
-}
 
 // Before an existing output is given up for the new one.
 Status check_ids(const runtime::Session& session, const std::vector<formats::TokenId>& ids,

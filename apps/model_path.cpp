@@ -22,4 +22,12 @@ Result<std::string> bundled_model_path() {
                                installed.string() + "; name a model with -m FILE");
 }
 
+std::vector<std::string> paths_of(const formats::GgufFile& model) {
+  std::vector<std::string> paths;
+  for (int i = 0; i < model.n_shards(); ++i) {
+    if (const formats::MappedFile* const shard = model.shard(i)) paths.push_back(shard->path());
+  }
+  return paths;
+}
+
 }  // namespace larder::apps

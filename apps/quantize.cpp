@@ -10,6 +10,7 @@
 
 #include "apps/exit_code.h"
 #include "apps/file_summary.h"
+#include "apps/model_path.h"
 #include "apps/output.h"
 #include "apps/quantize_report.h"
 #include "apps/signals.h"
@@ -65,10 +66,7 @@ runtime::TensorOverride parse_override(const std::string& text) {
 }
 
 Status check_output(const QuantizeOptions& options, const GgufFile& in) {
-  std::vector<std::string> in_use = {options.in};
-  for (int i = 0; i < in.n_shards(); ++i) {
-    if (const formats::MappedFile* const shard = in.shard(i)) in_use.push_back(shard->path());
-  }
+  std::vector<std::string> in_use = paths_of(in);
   if (!options.importance_path.empty()) in_use.push_back(options.importance_path);
   return Output::check(options.out, in_use);
 }

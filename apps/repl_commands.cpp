@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "apps/exit_code.h"
+#include "apps/model_path.h"
 #include "apps/paging_report.h"
 #include "apps/template_flags.h"
 #include "apps/terminal.h"
@@ -94,7 +95,8 @@ Next save(Conversation& conversation, std::string_view path) {
     complain("/save needs the name of a file");
     return Next::read_on;
   }
-  const Status saved = save_messages(std::string(path), conversation.chat().messages());
+  const Status saved = save_messages(std::string(path), conversation.chat().messages(),
+                                     paths_of(conversation.session().model().file()));
   if (!saved.ok()) {
     fail(saved);
   } else {

@@ -14,6 +14,7 @@
 #include "apps/evaluated_text.h"
 #include "apps/exit_code.h"
 #include "apps/model_loader.h"
+#include "apps/model_path.h"
 #include "apps/output.h"
 #include "apps/signals.h"
 #include "apps/subcommands.h"
@@ -61,8 +62,8 @@ void tell_cost(const Texts& texts, size_t n_tensors) {
 int run_sensitivity(const SensitivityCommand& options) {
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
-  std::vector<std::string> in_use = options.texts;
-  in_use.push_back((*model)->file().path());
+  std::vector<std::string> in_use = paths_of((*model)->file());
+  in_use.insert(in_use.end(), options.texts.begin(), options.texts.end());
   if (!options.importance.empty()) in_use.push_back(options.importance);
   if (Status s = Output::check(options.output_file, in_use); !s.ok()) return fail(s);
   std::optional<runtime::Importance> importance;

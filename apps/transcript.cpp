@@ -41,8 +41,9 @@ bool is_content(const DataValue* value) {
 
 }  // namespace
 
-Status save_messages(const std::string& path, const std::vector<Message>& messages) {
-  Result<Output> output = Output::open(path);
+Status save_messages(const std::string& path, const std::vector<Message>& messages,
+                     std::span<const std::string> in_use) {
+  Result<Output> output = Output::open(path, in_use);
   if (!output) return output.status();
   const DataValue list = to_data(messages, "reasoning_content");
   output->write(to_json(DataValue::make_dict({{"messages", list}})) + "\n");

@@ -1,6 +1,7 @@
 // Conversations as files: what /save writes, and `render --messages` reads as well.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,8 +10,10 @@
 
 namespace larder::apps {
 
-// {"messages": [{"role", "content", ...}, ...]}. The file is complete or not there.
-Status save_messages(const std::string& path, const std::vector<runtime::Message>& messages);
+// {"messages": [{"role", "content", ...}, ...]}. The file is complete or not there, and none of
+// those in use.
+Status save_messages(const std::string& path, const std::vector<runtime::Message>& messages,
+                     std::span<const std::string> in_use = {});
 
 // The same, or the list alone. Content may be a list of text parts. Errors: `value_type` naming the
 // message; those of reading and of JSON.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <span>
 #include <string>
@@ -289,8 +290,9 @@ TEST_CASE("repl: typed lines work without a screen that can be edited on") {
 
 TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
   const TemporaryFolder folder;
-  const std::string path = folder.path() + "/talk.json";
-  AtTerminal terminal(chat({"-n", "4"}), at(folder));
+  const std::string path = folder.path() + "/talk.json", model = folder.path() + "/model.gguf";
+  std::filesystem::copy_file(kModel, model);
+  AtTerminal terminal(chat({"-n", "4", "-m", model}), at(folder));
   const auto type = [&](const std::string& line, const char* answer) {
     REQUIRE(terminal.wait_for("> "));
     terminal.send(line + "\r");
@@ -299,6 +301,7 @@ TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
   type("/undo", "nothing to take back");
   type("Hello!", "t/s ]");
   type("/save " + path, "2 messages are saved");
+  type("/save " + model, "this run uses the file already");
   type("/undo", "Taken back: Hello!");
   type("/undo", "nothing to take back");
   type("/load " + path, "2 messages are loaded");
