@@ -5,6 +5,7 @@
 #include "apps/options.h"
 #include "apps/output.h"
 #include "formats/json/json.h"
+#include "runtime/session/json_messages.h"
 
 namespace larder::apps {
 namespace {
@@ -13,11 +14,7 @@ using formats::DataValue;
 using runtime::Message;
 
 std::string text_of(const DataValue* value) {
-  if (value == nullptr) return {};
-  if (value->kind == DataValue::Kind::string) return value->string;
-  std::string text;
-  for (const DataValue& part : value->list) text += text_of(part.find("text"));
-  return text;
+  return value != nullptr && value->kind == DataValue::Kind::string ? value->string : "";
 }
 
 std::vector<runtime::ToolCall> calls_of(const DataValue* value) {
@@ -71,8 +68,17 @@ Result<std::vector<Message>> load_messages(const std::string& path) {
                     "message " + std::to_string(messages.size() + 1))
           .with_file(path);
     }
-    messages.push_back({role->string, text_of(one.find("content")),
-                        text_of(one.find("reasoning_content")), calls_of(one.find("tool_calls"))});
+    DataValue content = one.find("content") != nullptr ? *one.find("content") : DataValue();
+    if (content.kind == DataValue::Kind::list) {
+      const Status joined = runtime::join_parts(content);
+      if (!joined.ok()) {
+        return Status(joined.cause(), joined.detail().message,
+                      "message " + std::to_string(messages.size() + 1))
+            .with_file(path);
+      }
+    }
+    messages.push_back({role->string, text_of(&content), text_of(one.find("reasoning_content")),
+                        calls_of(one.find("tool_calls"))});
   }
   return messages;
 }

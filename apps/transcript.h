@@ -16,7 +16,7 @@ Status save_messages(const std::string& path, const std::vector<runtime::Message
                      std::span<const std::string> in_use = {});
 
 // The same, or the list alone. Content may be a list of text parts. Errors: `value_type` naming the
-// message; those of reading and of JSON.
+// message, `unsupported` for parts of another kind; those of reading and of JSON.
 Result<std::vector<runtime::Message>> load_messages(const std::string& path);
 
 }  // namespace larder::apps

@@ -287,5 +287,10 @@ TEST_CASE("transcript: a conversation comes back as it was") {
   CHECK(cause("[1]") == Cause::value_type);
   CHECK(cause("[{\"content\": \"x\"}]") == Cause::value_type);
   CHECK(cause("[{\"role\": \"user\", \"content\": 3}]") == Cause::value_type);
+  CHECK(cause(R"([{"role": "user", "content": [{"type": "text", "text": "a"}]}])") == Cause::ok);
+  CHECK(cause(R"([{"role": "user", "content": [{"type": "image_url", "image_url": "a"}]}])") ==
+        Cause::unsupported);
+  CHECK(larder::apps::save_messages(path, messages, std::vector{path}).cause() ==
+        Cause::invalid_argument);
   CHECK(larder::apps::load_messages(folder.path() + "/absent").status().cause() == Cause::io);
 }
