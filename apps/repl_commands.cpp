@@ -90,6 +90,12 @@ Next undo(Conversation& conversation, std::string_view) {
   return Next::read_on;
 }
 
+// "1 message is", "2 messages are".
+std::string messages_text(Conversation& conversation) {
+  const size_t n = conversation.chat().messages().size();
+  return counted(static_cast<int64_t>(n), "message") + (n == 1 ? " is" : " are");
+}
+
 Next save(Conversation& conversation, std::string_view path) {
   if (path.empty()) {
     complain("/save needs the name of a file");
@@ -100,7 +106,7 @@ Next save(Conversation& conversation, std::string_view path) {
   if (!saved.ok()) {
     fail(saved);
   } else {
-    std::fprintf(stderr, "%zu messages are saved.\n", conversation.chat().messages().size());
+    std::fprintf(stderr, "%s saved.\n", messages_text(conversation).c_str());
   }
   return Next::read_on;
 }
@@ -116,8 +122,11 @@ Next load(Conversation& conversation, std::string_view path) {
     return Next::read_on;
   }
   conversation.chat().set_messages(std::move(*messages));
-  std::fprintf(stderr, "%zu messages are loaded, in place of the conversation.\n",
-               conversation.chat().messages().size());
+  const auto& loaded = conversation.chat().messages();
+  const bool awaits_answer = !loaded.empty() && loaded.back().role == "user";
+  std::fprintf(stderr, "%s loaded, in place of the conversation%s.\n",
+               messages_text(conversation).c_str(),
+               awaits_answer ? "; /regen answers the last" : "");
   return Next::read_on;
 }
 

@@ -202,7 +202,7 @@ TEST_CASE("repl: commands set, show, clear and answer again; unknown ones are to
     CHECK(terminal.wait_for(expected));
     CHECK(terminal.wait_for("> "));
   };
-  say("/regen", "no answer yet");
+  say("/regen", "no message yet");
   say("/dance", "no command /dance");
   say("/set", "min-p");
   say("/set top-p 2", "top-p");
@@ -306,6 +306,11 @@ TEST_CASE("repl: a conversation is saved, taken back and loaded again") {
   type("/undo", "nothing to take back");
   type("/load " + path, "2 messages are loaded");
   type("/load " + folder.path() + "/absent", "cannot be read");
+  const std::string question =
+      folder.file("question.json", R"([{"role": "user", "content": "Hello!"}])");
+  type("/load " + question, "1 message is loaded, in place of the conversation; /regen answers");
+  type("/regen", "t/s ]");
+  type("/undo", "Taken back: Hello!");
   type("/save", "needs the name of a file");
   type("/think off", "no switch");
   type("/think", "thinking: off");

@@ -161,6 +161,15 @@ TEST_CASE("chat: regenerating replaces the last answer, by the next random numbe
   REQUIRE(chat->messages().size() == 2);
   CHECK(chat->messages()[1].content == second->message.content);
   CHECK(second->n_prompt - second->n_reused == 1);
+
+  // A conversation from elsewhere may end in a question.
+  chat->set_messages({{"user", "Hello!"}});
+  REQUIRE(chat->regenerate({}, {}).ok());
+  REQUIRE(chat->messages().size() == 2);
+  CHECK(chat->messages()[1].role == "assistant");
+  chat->set_messages({{"system", "You are an owl."}});
+  CHECK(chat->regenerate({}, {}).status().cause() == Cause::invalid_argument);
+  CHECK(chat->messages().size() == 1);
 }
 
 TEST_CASE("chat: a conversation that no longer fits fails, and is what it was before") {

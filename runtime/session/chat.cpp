@@ -111,13 +111,16 @@ Result<Answer> Chat::say(std::string text, const Progress& progress, const OnPar
 }
 
 Result<Answer> Chat::regenerate(const Progress& progress, const OnPart& on_part) try {
-  if (messages_.empty() || messages_.back().role != "assistant") {
-    return Status(Cause::invalid_argument, "there is no answer yet to give again");
+  std::optional<Message> old;
+  if (!messages_.empty() && messages_.back().role == "assistant") {
+    old = std::move(messages_.back());
+    messages_.pop_back();
+  } else if (messages_.empty() || messages_.back().role == "system") {
+    return Status(Cause::invalid_argument, "there is no message yet to answer");
   }
-  Message old = std::move(messages_.back());
-  messages_.pop_back();
   Result<Answer> answered = answer(progress, on_part);
-  messages_.push_back(is_nothing(answered) ? std::move(old) : answered->message);
+  if (!is_nothing(answered)) old = answered->message;
+  if (old) messages_.push_back(std::move(*old));
   return answered;
 } catch (const std::bad_alloc&) {
   return Status::out_of_memory();

@@ -61,7 +61,8 @@ class Chat {
   Result<Answer> say(std::string text, const Progress& progress, const OnPart& on_part);
   // Answers the conversation as it stands, and adds nothing to it. Errors: as say.
   Result<Answer> answer(const Progress& progress, const OnPart& on_part);
-  // Forgets the last answer and answers again. Error: `invalid_argument` if there is none.
+  // Forgets the last answer, if the conversation ends in one, and answers its last message. Errors:
+  // `invalid_argument` if there is none, and as say.
   Result<Answer> regenerate(const Progress& progress, const OnPart& on_part);
   // Forgets the last user's message and what came after it, and returns its text; nullopt if there
   // is none.
