@@ -22,7 +22,7 @@ enum ExitCode : int {
 ExitCode exit_code(const Status& status) noexcept;
 ExitCode model_exit_code(const Status& status) noexcept;
 
-// Says "larder: <message>" on stderr, in one line: names and templates bring text of their own.
+// Says "larder: <message>" on stderr, in one line: names of files and tensors may be anything.
 void complain(std::string_view message);
 // Complains and gives the code. A cancellation is said by nobody: the person knows.
 ExitCode fail(const Status& status);

@@ -204,12 +204,9 @@ TEST_CASE("program: a reader that leaves ends it quietly") {
   CHECK(run.err.empty());
 }
 
-TEST_CASE("program: a template's own words are one line that drives no screen") {
-  const TemporaryFolder folder;
-  const std::string file =
-      folder.file("rude.jinja", "{{ raise_exception('no\x1b[2J\nlarder: all is well') }}");
-  const Finished run = larder_run({"chat", "-p", "a", "--template", file});
-  check_error(run, 1, "larder: all is well");
+TEST_CASE("program: a file's name is told in one line that drives no screen") {
+  const Finished run = larder_run({"inspect", "-m", "/no/such\x1b[2J\nlarder: all is well"});
+  check_error(run, 3, "larder: all is well");
   CHECK(!has(run.err, "\x1b"));
 }
 
