@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <cwchar>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -76,6 +77,7 @@ struct LineEditor::Impl {
   EditLine* edit = nullptr;  // null: plain lines
   History* history = nullptr;
   std::string prompt;
+  std::optional<unsigned char> held;  // read, and no part of the character before it
 };
 
 LineEditor::Impl::~Impl() {
@@ -101,10 +103,18 @@ int LineEditor::Impl::next_char(EditLine* edit, wchar_t* out) {
   char bytes[4];
   int n = 0;
   do {
-    unsigned char byte = 0;
-    const ByteRead result = read_byte(byte, redraw);
-    if (result == ByteRead::interrupted) errno = EINTR;
-    if (result != ByteRead::byte) return result == ByteRead::end ? 0 : -1;
+    std::optional<unsigned char>& held = of(edit).held;
+    unsigned char byte = held.value_or(0);
+    if (!held) {
+      const ByteRead result = read_byte(byte, redraw);
+      if (result == ByteRead::interrupted) errno = EINTR;
+      if (result != ByteRead::byte) return result == ByteRead::end ? 0 : -1;
+    }
+    held.reset();
+    if (n > 0 && (byte & 0xc0) != 0x80) {  // what went before was cut short, and is no UTF-8
+      held = byte;
+      break;
+    }
     bytes[n++] = static_cast<char>(byte);
   } while (n < utf8_length(static_cast<unsigned char>(bytes[0])));
   std::mbstate_t state{};

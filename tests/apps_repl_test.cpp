@@ -168,6 +168,21 @@ TEST_CASE("repl: a paste of several lines is one message, and so is a block") {
         "down\n/stats\n");
 }
 
+TEST_CASE("repl: what is typed or pasted in Latin-1 swallows no key after it") {
+  const TemporaryFolder folder;
+  AtTerminal terminal(chat({"-n", "2"}), at(folder));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send("caf\xe9\r");
+  REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send("\x1b[200~caf\xe9\x1b[201~\r");
+  REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send("/exit\r");
+  CHECK(terminal.finish() == 0);
+  CHECK(history(folder) == "caf\xef\xbf\xbd\ncaf\xef\xbf\xbd\n/exit\n");
+}
+
 TEST_CASE("repl: a history that is no file is neither waited for nor changed") {
   const TemporaryFolder folder;
   REQUIRE(mkdir((folder.path() + "/larder").c_str(), 0700) == 0);
