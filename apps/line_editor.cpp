@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <cwchar>
 #include <optional>
@@ -163,6 +164,8 @@ void LineEditor::Impl::start() {
   ::history(history, &event, H_SETSIZE, kMaxEntries);
   ::history(history, &event, H_SETUNIQUE, 1);
   for (const std::string& entry : file.load()) {
+    // libedit goes back no further than to an entry that it cannot decode.
+    if (std::mbstowcs(nullptr, entry.c_str(), 0) == static_cast<size_t>(-1)) continue;
     ::history(history, &event, H_ENTER, entry.c_str());
   }
   el_set(edit, EL_CLIENTDATA, this);

@@ -183,6 +183,21 @@ TEST_CASE("repl: what is typed or pasted in Latin-1 swallows no key after it") {
   CHECK(history(folder) == "caf\xef\xbf\xbd\ncaf\xef\xbf\xbd\n/exit\n");
 }
 
+TEST_CASE("repl: a damaged line of the history hides no older one") {
+  const TemporaryFolder folder;
+  REQUIRE(mkdir((folder.path() + "/larder").c_str(), 0700) == 0);
+  folder.file("larder/history", "Good morning!\n\xff\xfe\nlast\n");
+  AtTerminal terminal(chat({"-n", "2"}), at(folder));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send(std::string(kUp) + kUp);
+  REQUIRE(terminal.wait_for("Good morning!"));
+  terminal.send("\r");
+  REQUIRE(terminal.wait_for("t/s ]"));
+  REQUIRE(terminal.wait_for("> "));
+  terminal.send(kCtrlD);
+  CHECK(terminal.finish() == 0);
+}
+
 TEST_CASE("repl: a history that is no file is neither waited for nor changed") {
   const TemporaryFolder folder;
   REQUIRE(mkdir((folder.path() + "/larder").c_str(), 0700) == 0);
