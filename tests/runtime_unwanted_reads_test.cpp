@@ -292,30 +292,44 @@ TEST_CASE("paged experts: one read that fails keeps nobody waiting for the other
   }
 }
 
+namespace {
+
+constexpr size_t kReads = 2000, kBytesOfRead = size_t{1} << 20;
+
+// Closes reads when many were submitted. Whether the last of them was not begun: it was, if this
+// thread stood still for as long as all of them take.
+bool closes_before_last(ReadBackend& reads, int descriptor, const std::function<void()>& close) {
+  std::vector<char> bytes(kBytesOfRead), behind(1);
+  std::vector<RawRead> wanted;
+  for (uint32_t i = 0; i < kReads; ++i)
+    wanted.push_back({descriptor, i, kBytesOfRead, i + 1 < kReads, 0,
+                      reinterpret_cast<std::byte*>(bytes.data())});
+  wanted.back().n_bytes = 1;
+  wanted.back().to = reinterpret_cast<std::byte*>(behind.data());
+  reads.submit(wanted);
+  close();
+  std::fill(bytes.begin(), bytes.end(), 'y');  // nobody writes any more
+  CHECK(std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 'y'; }));
+  return behind[0] == 0;
+}
+
+}  // namespace
+
 TEST_CASE("reads: closing waits for those under way, and begins no other") {
-  constexpr size_t kReads = 2000, kBytes = size_t{1} << 20;
+  constexpr int kTries = 10;
   const TemporaryDirectory folder;
-  const std::string path = folder.write("data", std::string(kBytes, 'x'));
+  const std::string path = folder.write("data", std::string(kBytesOfRead, 'x'));
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   REQUIRE(descriptor >= 0);
   for (const bool is_uring : {false, true}) {
-    auto reads = is_uring ? make_uring_reads(2, kReads) : make_thread_reads(2, kReads);
-    if (!reads.ok()) {
-      MESSAGE("skipped: " << reads.status().to_string());
-      continue;
+    bool is_last_left = false;
+    for (int i = 0; i < kTries && !is_last_left; ++i) {
+      auto reads = is_uring ? make_uring_reads(2, kReads) : make_thread_reads(2, kReads);
+      is_last_left =
+          !reads.ok() || closes_before_last(**reads, descriptor, [&] { reads->reset(); });
+      if (!reads.ok()) MESSAGE("skipped: " << reads.status().to_string());
     }
-    std::vector<char> bytes(kBytes), behind(1);
-    std::vector<RawRead> wanted;
-    for (uint32_t i = 0; i < kReads; ++i)
-      wanted.push_back(
-          {descriptor, i, kBytes, i + 1 < kReads, 0, reinterpret_cast<std::byte*>(bytes.data())});
-    wanted.back().n_bytes = 1;  // the last of all
-    wanted.back().to = reinterpret_cast<std::byte*>(behind.data());
-    (*reads)->submit(wanted);
-    reads->reset();
-    CHECK(behind[0] == 0);
-    std::fill(bytes.begin(), bytes.end(), 'y');  // nobody writes any more
-    CHECK(std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 'y'; }));
+    CHECK(is_last_left);
   }
   close(descriptor);
 }
