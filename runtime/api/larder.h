@@ -16,11 +16,11 @@
 //    may use one at once. Sessions, samplers, decoders and batches take one call at a time; another
 //    at the same time, or from inside a callback, answers LARDER_BUSY. Options, messages, answers
 //    and errors may be read by several threads while none changes or frees them. Functions named
-//    ..._cancel() may be called at any time, from every thread.
-// 5. Closing. No thread may be inside of a call with what is closed; a session or batch that
-//    is in one, as inside of callbacks, stays open: LARDER_BUSY. It keeps what it needs of its
-//    model, which may be closed before it. Use after closing is found in debug builds:
-//    LARDER_CLOSED.
+//    ..._cancel() may be called at any time, from every thread. Callers need 256 KiB of stack, and
+//    2 MiB where they render templates.
+// 5. Closing. No thread may be inside of a call with what is closed; a session or batch that is in
+//    one, as inside of callbacks, stays open: LARDER_BUSY. It keeps what it needs of its model,
+//    which may be closed first. Use after closing is found in debug builds: LARDER_CLOSED.
 // 6. The library never prints, exits, aborts, installs a signal handler, reads the environment, or
 //    keeps state outside of these objects. Of a mapped model file that others cut short while it is
 //    used the system tells by SIGBUS, which is the program's to handle.
