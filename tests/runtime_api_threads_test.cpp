@@ -196,8 +196,11 @@ TEST_CASE("C library: opening and closing leaves no memory and no descriptor") {
   const auto grown = static_cast<double>(resident_bytes()) - static_cast<double>(before);
   MESSAGE(n_cycles, " cycles, bytes a cycle: ", grown / n_cycles);
   CHECK(open_descriptors() == n_before);
-  // R16: at most 1 KiB each, and what one heap may be fragmented by in the end.
+#if !defined(__SANITIZE_ADDRESS__)
+  // R16: at most 1 KiB each, and what one heap may be fragmented by in the end. A sanitizer keeps
+  // what is freed, and finds leaks itself.
   CHECK(grown <= 1024.0 * n_cycles + (4 << 20));
+#endif
 }
 
 }  // namespace larder::tests
