@@ -36,7 +36,7 @@ class ExpertStore {
 
   PassTurns& turns() noexcept { return turns_; }
 
-  // The most experts of a layer that can be pinned at once; at least 1.
+  // The most experts of a layer that can be pinned at once: at least 1, and 0 of a dense layer.
   virtual int32_t max_pins(int layer) const noexcept = 0;
   // What a layer's rows chose, once a layer and pass, before the first request.
   virtual void observe(const LayerRoutes& routes) noexcept = 0;

@@ -62,7 +62,8 @@ class PagedExpertStore final : public ExpertStore {
   Status open_reader(const PagedStoreOptions& options);
 
   int32_t max_pins(int layer) const noexcept override {
-    return pool_slots_[static_cast<size_t>(layout_.pool_of(layer))];
+    const int pool = layout_.pool_of(layer);
+    return pool < 0 ? 0 : pool_slots_[static_cast<size_t>(pool)];
   }
   void observe(const LayerRoutes& routes) noexcept override;
   bool has(int layer, int32_t expert) const noexcept override {
