@@ -60,14 +60,14 @@ struct PanelTile {
                                                const Activation* const* x,
                                                float (*acc)[kPanels][kPanelRows]) {
     Ints sums[n_tokens][kPanels];
-#pragma GCC unroll 8
-    for (int32_t t = 0; t < n_tokens; ++t) {
-#pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) {
-        sums[t][p] = kOffset != 0 ? offsets(*blocks[p], *x[t]) : Ints::zero();
-      }
+    if constexpr (kOffset != 0) {
+      offsets<n_tokens>(blocks, x, sums);
+    } else {
+      clear<n_tokens>(sums);
     }
     add_products<n_tokens>(blocks, x, sums);
+    [[maybe_unused]] Ints mins[n_tokens][kPanels];
+    if constexpr (Dot::kHasMins) min_dots<n_tokens>(blocks, x, mins);
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) {
       const Floats d = Floats::load(blocks[p]->d);
@@ -76,11 +76,19 @@ struct PanelTile {
         const Floats scale = Floats::broadcast(x[t]->scale);
         Floats sum = fma(d * scale, to_float(sums[t][p]), Floats::load(acc[t][p]));
         if constexpr (Dot::kHasMins) {
-          sum = fma(Floats::load(blocks[p]->negative_min) * scale,
-                    to_float(min_dots(*blocks[p], *x[t])), sum);
+          sum = fma(Floats::load(blocks[p]->negative_min) * scale, to_float(mins[t][p]), sum);
         }
         sum.store(acc[t][p]);
       }
+    }
+  }
+
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void clear(Ints (*sums)[kPanels]) {
+#pragma GCC unroll 8
+    for (int32_t t = 0; t < n_tokens; ++t) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) sums[t][p] = Ints::zero();
     }
   }
 
@@ -121,11 +129,7 @@ struct PanelTile {
     constexpr int kRun = n_steps < kGroup ? n_steps : kGroup;
     for (int first = 0; first < n_steps; first += kRun) {
       Ints partial[n_tokens][kPanels];
-#pragma GCC unroll 8
-      for (int32_t t = 0; t < n_tokens; ++t) {
-#pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) partial[t][p] = Ints::zero();
-      }
+      clear<n_tokens>(partial);
 #pragma GCC unroll 8
       for (int i = 0; i < kRun; ++i) {
         Ints quants[kPanels];
@@ -156,27 +160,45 @@ struct PanelTile {
     }
   }
 
-  [[gnu::always_inline]] static Ints pair_dots(const Packed& block, const Activation& x) {
-    const int16_t* sums = Dot::kScaleGroup == 16 ? x.sums_16 : x.sums_32;
-    Ints dots = Ints::zero();
+  // Of the groups' integers that PanelBlock::pairs holds and the activations' sums.
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void pair_dots(const Packed* const* blocks,
+                                               const Activation* const* x, Ints (*dots)[kPanels]) {
+    clear<n_tokens>(dots);
 #pragma GCC unroll 8
     for (int i = 0; i < 256 / Dot::kScaleGroup / 2; ++i) {
-      dots = Isa::step_pairs(dots, Ints::load(block.pairs[i]), sums + 2 * i);
+      Ints pairs[kPanels];
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) pairs[p] = Ints::load(blocks[p]->pairs[i]);
+#pragma GCC unroll 8
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        const int16_t* sums = Dot::kScaleGroup == 16 ? x[t]->sums_16 : x[t]->sums_32;
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p)
+          dots[t][p] = Isa::step_pairs(dots[t][p], pairs[p], sums + 2 * i);
+      }
     }
-    return dots;
   }
-  [[gnu::always_inline]] static Ints offsets(const Packed& block, const Activation& x) {
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void offsets(const Packed* const* blocks,
+                                             const Activation* const* x, Ints (*dots)[kPanels]) {
     if constexpr (kIsSuperBlock) {
-      return pair_dots(block, x);
+      pair_dots<n_tokens>(blocks, x, dots);
     } else {
-      return Ints::broadcast(-kOffset * x.sum);
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        for (int p = 0; p < kPanels; ++p) dots[t][p] = Ints::broadcast(-kOffset * x[t]->sum);
+      }
     }
   }
-  [[gnu::always_inline]] static Ints min_dots(const Packed& block, const Activation& x) {
+  template <int32_t n_tokens>
+  [[gnu::always_inline]] static void min_dots(const Packed* const* blocks,
+                                              const Activation* const* x, Ints (*dots)[kPanels]) {
     if constexpr (kIsSuperBlock) {
-      return pair_dots(block, x);
+      pair_dots<n_tokens>(blocks, x, dots);
     } else {
-      return Ints::broadcast(x.sum);
+      for (int32_t t = 0; t < n_tokens; ++t) {
+        for (int p = 0; p < kPanels; ++p) dots[t][p] = Ints::broadcast(x[t]->sum);
+      }
     }
   }
 };
