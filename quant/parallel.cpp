@@ -35,10 +35,7 @@ struct TeamState {
   void* body = nullptr;
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<int> generation{0};  // of the barrier; an int, so wait is a bare futex
-  // Next item of for_each; phases alternate. Invariant: outside a phase the next one's is 0.
-  struct alignas(64) Counter {
-    std::atomic<int64_t> next{0};
-  } counters[2];
+  std::unique_ptr<WorkRange[]> ranges;         // by thread
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
   int n_active = 0;  // threads that take part in the region
@@ -69,15 +66,8 @@ void Team::barrier() noexcept {
   if (!is_open) state_.generation.wait(generation, std::memory_order_acquire);
 }
 
-// The barrier that ended the phase before guarantees that nobody uses the other counter any more,
-// and the one that ends this phase shows its reset to all.
-void Team::begin_items() noexcept {
-  ++phase_;
-  if (thread_ == 0) state_.counters[(phase_ + 1) & 1].next.store(0, std::memory_order_relaxed);
-}
-
-int64_t Team::next_item() noexcept {
-  return state_.counters[phase_ & 1].next.fetch_add(1, std::memory_order_relaxed);
+WorkRange& Team::range_of(int thread) noexcept {
+  return state_.ranges[static_cast<size_t>(thread)];
 }
 
 // The clock of a thread stands still while the thread sleeps or waits for a processor.
@@ -142,6 +132,7 @@ Parallel::Parallel(int n_threads, TeamSizing sizing)
       size_(n_threads),
       state_(std::make_unique<TeamState>()) {
   assert(n_threads >= 1);
+  state_->ranges = std::make_unique<WorkRange[]>(static_cast<size_t>(n_threads));
 }
 
 Parallel::~Parallel() = default;
@@ -150,7 +141,6 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   TeamState& state = *state_;
   state.function = function;
   state.body = body;
-  state.counters[1].next.store(0, std::memory_order_relaxed);  // of phase 1, the first
   state.is_measured = sizing_ == TeamSizing::adapting && n_threads_ > 1;
   state.useful_ns.store(0, std::memory_order_relaxed);
   state.delayed_ns.store(0, std::memory_order_relaxed);
@@ -158,6 +148,7 @@ void Parallel::run_region(void (*function)(void*, Team&), void* body) noexcept {
   const int n_active = size_.next();
   const int n_forked = threads_to_be_had(n_active == 1 ? 1 : n_threads_);
   state.n_active = std::min(n_active, n_forked);
+  for (int i = 0; i < n_threads_; ++i) state.ranges[static_cast<size_t>(i)].forget();
   state.entered.fetch_add(1, std::memory_order_release);
   const int64_t start_ns = state.is_measured ? now_ns(CLOCK_MONOTONIC) : 0;
   fork_and_join(state, n_forked);

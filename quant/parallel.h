@@ -9,10 +9,11 @@
 #include <type_traits>
 
 #include "quant/team_size.h"
+#include "quant/work_range.h"
 
 namespace larder::quant {
 
-struct TeamState;  // barrier and counters, shared by the threads of one region
+struct TeamState;  // barrier and stretches, shared by the threads of one region
 
 // One thread's view of the team that runs a region.
 class Team {
@@ -25,26 +26,33 @@ class Team {
   // Waits for all threads of the team: spins briefly, then sleeps.
   void barrier() noexcept;
 
-  // Calls f(i) for i in [0, n), each once, on whichever thread is free; ends with a barrier.
-  // Every thread of the team must call it with the same n.
+  // Calls f(i) for i in [0, n), each once; ends with a barrier. Every thread of the team must call
+  // it with the same n. Each takes an equal stretch, in order, and then from those who are behind.
+  // REQUIRES: n <= WorkRange::kMaxItems
   template <class F>
   void for_each(int64_t n, F&& f) noexcept {
-    begin_items();
-    for (int64_t i; (i = next_item()) < n;) f(i);
-    barrier();
+    const auto first_of = [this, n](int thread) { return n * thread / n_threads_; };
+    for_each_stretch(n, 1, first_of, [&](ItemRange items, int64_t) { f(items.first); });
   }
-  // As for_each, for many items of about the same cost: f(i, next) hears too which item this thread
-  // takes then, or n where that is not known yet.
-  template <class F>
-  void for_each_ahead(int64_t n, F&& f) noexcept {
+
+  // As for_each, for items of unequal cost: a thread's stretch begins with first_of(thread), the
+  // same on every thread, n for n_threads(). f(items, next) takes up to n_at_once items, one behind
+  // the other, and hears too which this thread takes then, unless another takes it away, or n where
+  // that is not known.
+  template <class FirstOf, class F>
+  void for_each_stretch(int64_t n, int64_t n_at_once, FirstOf&& first_of, F&& f) noexcept {
     begin_items();
-    // The last ones are not claimed ahead, so that the threads end together.
-    const int64_t n_ahead = n - int64_t{4} * n_threads_;
-    for (int64_t i = next_item(); i < n;) {
-      const int64_t next = i < n_ahead ? next_item() : n;
-      f(i, next);
-      i = i < n_ahead ? next : next_item();
-    }
+    const auto whole_of = [&](int thread) {
+      return [&first_of, thread] { return ItemRange{first_of(thread), first_of(thread + 1)}; };
+    };
+    WorkRange& mine = range_of(thread_);
+    do {
+      int64_t end = 0;
+      for (ItemRange items;
+           (items = mine.take_first(phase_, whole_of(thread_), n_at_once, end)).n() > 0;) {
+        f(items, items.end < end ? items.end : n);
+      }
+    } while (take_from_others(mine, whole_of));
     barrier();
   }
   // Calls f() on one thread; the others wait for it.
@@ -56,8 +64,28 @@ class Team {
 
  private:
   friend struct TeamState;
-  void begin_items() noexcept;
-  int64_t next_item() noexcept;
+  void begin_items() noexcept { ++phase_; }
+  WorkRange& range_of(int thread) noexcept;
+  // Half of the longest stretch that another has left; false if there is none.
+  template <class WholeOf>
+  bool take_from_others(WorkRange& mine, WholeOf&& whole_of) noexcept {
+    for (;;) {
+      int64_t most = 0;
+      int victim = thread_;
+      for (int i = 0; i < n_threads_; ++i) {
+        const int64_t n_left = i == thread_ ? 0 : range_of(i).n_left(phase_, whole_of(i));
+        if (n_left > most) {
+          most = n_left;
+          victim = i;
+        }
+      }
+      if (most == 0) return false;
+      const ItemRange taken = range_of(victim).take_half(phase_, whole_of(victim));
+      if (taken.n() == 0) continue;
+      mine.set(phase_, taken);
+      return true;
+    }
+  }
   TeamState& state_;
   int thread_, n_threads_;
   uint32_t phase_ = 0;

@@ -58,25 +58,84 @@ TEST_CASE("team: a barrier shows every thread what all others wrote before it") 
   CHECK(n_wrong == 0);
 }
 
-TEST_CASE("team: for_each_ahead gives each item once, and says which one a thread takes next") {
+TEST_CASE("team: for_each_stretch gives each item once, in order, and says which comes then") {
   for (const int n_threads : {1, 2, 3}) {
     for (const int64_t n : {0, 1, 5, 13, 1000}) {
-      std::vector<std::atomic<int>> done(static_cast<size_t>(n));
-      std::atomic<int64_t> n_announced = 0, n_wrong = 0;
-      Parallel parallel(n_threads);
-      parallel.run([&](Team& team) {
-        int64_t announced = n;
-        team.for_each_ahead(n, [&](int64_t i, int64_t next) {
-          ++done[static_cast<size_t>(i)];
-          if (announced < n && announced != i) ++n_wrong;
-          if (next < n) ++n_announced;
-          announced = next;
+      for (const int64_t n_at_once : {1, 16}) {
+        std::vector<std::atomic<int>> done(static_cast<size_t>(n));
+        std::atomic<int64_t> n_announced = 0, n_wrong = 0;
+        Parallel parallel(n_threads);
+        parallel.run([&](Team& team) {
+          // the first thread has a tenth
+          const auto first_of = [&](int thread) {
+            return thread == 0 ? 0 : n / 10 + (n - n / 10) * (thread - 1) / (n_threads - 1);
+          };
+          const auto all = [&](int thread) { return thread == 0 ? 0 : n; };
+          const auto visit = [&](ItemRange items, int64_t next) {
+            if (items.n() < 1 || items.n() > n_at_once) ++n_wrong;
+            if (next != items.end && next != n) ++n_wrong;
+            if (next < n) ++n_announced;
+            for (int64_t i = items.first; i < items.end; ++i) ++done[static_cast<size_t>(i)];
+          };
+          if (n_threads == 1) {
+            team.for_each_stretch(n, n_at_once, all, visit);
+          } else {
+            team.for_each_stretch(n, n_at_once, first_of, visit);
+          }
         });
-      });
-      for (const auto& times : done) CHECK(times == 1);
-      CHECK(n_wrong == 0);
-      if (n == 1000) CHECK(n_announced > 900);
+        for (const auto& times : done) CHECK(times == 1);
+        CHECK(n_wrong == 0);
+        if (n == 1000) CHECK(n_announced > 1000 / n_at_once / 2);
+      }
     }
+  }
+}
+
+TEST_CASE("team: others do the work of a thread that does not come") {
+  Parallel parallel(3);
+  std::atomic<int> n_done = 0;
+  std::vector<int> by_thread(3, 0);
+  parallel.run([&](Team& team) {
+    for (int round = 0; round < 3; ++round) {
+      if (team.thread() == 1) {
+        while (n_done < 100 * (round + 1)) std::this_thread::yield();
+      }
+      team.for_each(100, [&](int64_t) {
+        ++by_thread[static_cast<size_t>(team.thread())];
+        ++n_done;
+      });
+    }
+  });
+  CHECK(n_done == 300);
+  CHECK(by_thread[1] == 0);
+  CHECK(by_thread[0] + by_thread[2] == 300);
+}
+
+TEST_CASE("work range: what is left is known by the phase, and half of it can be taken") {
+  WorkRange range;
+  const auto whole = [] { return ItemRange{10, 20}; };
+  int64_t end = 0;
+  for (uint32_t phase = 1; phase < 600; ++phase) {
+    CHECK(range.n_left(phase, whole) == 10);
+    const ItemRange taken = range.take_half(phase, whole);  // before the owner has begun
+    CHECK(taken.first == 15);
+    CHECK(taken.end == 20);
+    ItemRange own = range.take_first(phase, whole, 16, end);
+    CHECK(own.first == 10);
+    CHECK(own.end == 11);
+    CHECK(end == 15);
+    CHECK(range.n_left(phase, whole) == 4);
+    CHECK(range.take_half(phase, whole).n() == 2);
+    CHECK(range.take_half(phase, whole).n() == 1);
+    CHECK(range.take_half(phase, whole).first == 11);
+    CHECK(range.take_half(phase, whole).n() == 0);
+    CHECK(range.take_first(phase, whole, 16, end).n() == 0);
+    range.set(phase, {100, 300});
+    own = range.take_first(phase, whole, 16, end);
+    CHECK(own.first == 100);
+    CHECK(own.n() == 16);
+    CHECK(end == 300);
+    while (range.take_first(phase, whole, 1000, end).n() > 0) continue;
   }
 }
 
