@@ -114,6 +114,12 @@ namespace {
 
 // With how many threads the next region may begin: `n_wanted`, or where libgomp would have to start
 // some and the system refuses them, the calling thread alone. libgomp itself would end the process.
+//
+// A host that begins regions of its own on the calling thread changes what libgomp keeps for it.
+// Results stay right: a region works with the threads that it is given. Of more than is believed
+// here, some are asked for in vain. Of fewer, libgomp starts some that nobody has asked for, and a
+// system that refuses them just then ends the process, as it would have in the host's next region.
+// Asking each time costs as much as a small region; libgomp does not tell how many it keeps.
 int threads_to_be_had(int n_wanted) noexcept {
   // libgomp keeps, for each thread that begins regions, those of its last one. In static storage:
   // space that is allocated at first use may be refused, too.
