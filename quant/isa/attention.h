@@ -78,15 +78,17 @@ void attend_tile(const AttentionArgs& args, const TileFunctions<n_queries>& func
   }
   alignas(64) float scores[n_queries][kKeyBlock];
   functions.score(queries, block, args.d_key, scores);
-  float correction[n_queries];
+  SoftmaxState* states[n_queries];
   for (int q = 0; q < n_queries; ++q) {
     for (int i = block.begin; i < block.end; ++i) scores[q][i] *= args.scale;
     if (tile[q].bias != nullptr) {
       const float* const bias = tile[q].bias + position;
       for (int i = block.begin; i < block.end; ++i) scores[q][i] += bias[i];
     }
-    correction[q] = update_softmax<Isa>(scores[q], block.begin, block.end, tile[q].softmax);
+    states[q] = &tile[q].softmax;
   }
+  float correction[n_queries];
+  update_softmax<Isa, n_queries>(scores, block.begin, block.end, states, correction);
   functions.add(block, args.d_value, scores, correction, out);
 }
 

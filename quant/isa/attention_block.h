@@ -32,34 +32,45 @@ struct SoftmaxState {
 };
 
 // Turns scores of the places [begin, end) into weights exp(score - most) and everything else into
-// 0; returns what earlier weights must be multiplied with.
-template <class Isa>
-[[gnu::always_inline]] inline float update_softmax(float* scores, int begin, int end,
-                                                   SoftmaxState& state) {
+// 0; `correction` is what earlier weights must be multiplied with. Step by step for all queries:
+// one behind the other, each would wait for its own maximum and sums.
+template <class Isa, int n_queries>
+[[gnu::always_inline]] inline void update_softmax(float (*scores)[kKeyBlock], int begin, int end,
+                                                  SoftmaxState* const* states, float* correction) {
   using Floats = typename Isa::Floats;
   constexpr float kLowest = -__builtin_inff();
-  for (int i = 0; i < begin; ++i) scores[i] = kLowest;
-  for (int i = end; i < kKeyBlock; ++i) scores[i] = kLowest;
-  Floats top = load_lanes<Isa>(scores);
-  for (int i = kLanes; i < kKeyBlock; i += kLanes) top = max(top, load_lanes<Isa>(scores + i));
-  const float highest = reduce_max(top);
-  const float most = highest > state.most ? highest : state.most;
-  if (most == kLowest) {  // nothing visible has weight yet; -inf - -inf would be NaN
-    for (int i = 0; i < kKeyBlock; i += kLanes) Floats::zero().store(scores + i);
-    return 1.0f;
+  static_assert(n_queries <= kLanes);
+  alignas(64) float before[kLanes] = {}, now[kLanes] = {}, factors[kLanes];
+  bool has_weight[n_queries];
+  for (int q = 0; q < n_queries; ++q) {
+    for (int i = 0; i < begin; ++i) scores[q][i] = kLowest;
+    for (int i = end; i < kKeyBlock; ++i) scores[q][i] = kLowest;
+    Floats top = load_lanes<Isa>(scores[q]);
+    for (int i = kLanes; i < kKeyBlock; i += kLanes) top = max(top, load_lanes<Isa>(scores[q] + i));
+    const float highest = reduce_max(top);
+    const float most = highest > states[q]->most ? highest : states[q]->most;
+    // Where nothing visible has weight yet: -inf - -inf would be NaN.
+    has_weight[q] = most != kLowest;
+    if (!has_weight[q]) continue;
+    before[q] = states[q]->most;
+    now[q] = most;
   }
-  const Floats shift = Floats::broadcast(most);
-  Floats sum = Floats::zero();
-  for (int i = 0; i < kKeyBlock; i += kLanes) {
-    const Floats weight = exp_lanes<Isa>(load_lanes<Isa>(scores + i) - shift);
-    weight.store(scores + i);
-    sum = sum + weight;
+  exp_lanes<Isa>(Floats::load(before) - Floats::load(now)).store(factors);
+  for (int q = 0; q < n_queries; ++q) {
+    correction[q] = factors[q];  // exp(0) == 1 without weight
+    if (!has_weight[q]) {
+      for (int i = 0; i < kKeyBlock; i += kLanes) Floats::zero().store(scores[q] + i);
+      continue;
+    }
+    const Floats shift = Floats::broadcast(now[q]);
+    Floats sum = Floats::zero();
+    for (int i = 0; i < kKeyBlock; i += kLanes) {
+      const Floats weight = exp_lanes<Isa>(load_lanes<Isa>(scores[q] + i) - shift);
+      weight.store(scores[q] + i);
+      sum = sum + weight;
+    }
+    *states[q] = {now[q], Isa::fma(states[q]->sum, factors[q], reduce_add(sum))};
   }
-  const Floats correction = exp_lanes<Isa>(Floats::broadcast(state.most) - shift);
-  float factor[kLanes];
-  correction.store(factor);
-  state = {most, Isa::fma(state.sum, factor[0], reduce_add(sum))};
-  return factor[0];
 }
 
 // scores[q][place] = query . key for the visible places.
