@@ -34,8 +34,8 @@ struct TeamState {
   void (*function)(void*, Team&) = nullptr;
   void* body = nullptr;
   alignas(64) std::atomic<int> arrived{0};
-  alignas(64) std::atomic<int> generation{0};  // of the barrier; an int, so wait is a bare futex
-  std::unique_ptr<WorkRange[]> ranges;         // by thread
+  alignas(64) std::atomic<uint32_t> generation{0};  // of the barrier; 4 bytes: wait is a bare futex
+  std::unique_ptr<WorkRange[]> ranges;              // by thread
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
   int n_active = 0;  // threads that take part in the region
@@ -49,7 +49,7 @@ struct TeamState {
 
 void Team::barrier() noexcept {
   if (n_threads_ == 1) return;
-  const int generation = state_.generation.load(std::memory_order_relaxed);
+  const uint32_t generation = state_.generation.load(std::memory_order_relaxed);
   if (state_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == n_threads_) {
     state_.arrived.store(0, std::memory_order_relaxed);
     state_.generation.store(generation + 1, std::memory_order_release);
