@@ -7,7 +7,8 @@ slows down slows them all. Prints medians, their spread, and larder's ratio to e
 LLAMA_BENCH is llama.cpp's llama-bench, IK_LLAMA_BENCH ik_llama.cpp's; one that is not set is left
 out. ik_llama.cpp runs twice, the second time with its weights repacked at load, unless --no-repack.
 Every tool does each piece of work once unmeasured, so that no page of the file is met for the first
-time. ik_llama.cpp's llama-bench measures no prefill behind a context: there is a - in its place.
+time, and waits before that: while the system takes back gigabytes that the tool before it had (the
+repacked weights), what runs is up to a fifth slower. ik_llama.cpp's llama-bench measures no prefill behind a context: there is a - in its place.
 --samples FILE keeps what was measured, a line of JSON each; a later run on the same file adds to it,
 and the table is made of all, so that a long comparison can be had in short pieces.
 """
@@ -17,6 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 LARDER = 'larder'
 
@@ -37,6 +39,7 @@ def parse_arguments():
     parser.add_argument('-r', '--rounds', type=int, default=5)
     parser.add_argument('--isa', help="larder's instruction set")
     parser.add_argument('--no-repack', action='store_true')
+    parser.add_argument('--pause', type=float, default=8, help='seconds before each run')
     parser.add_argument('--samples')
     return parser.parse_args()
 
@@ -111,6 +114,7 @@ def run_rounds(options, tools, keep):
         for threads in options.threads:
             for depth in options.depths:
                 for tool, run in tools.items():
+                    time.sleep(options.pause)
                     for sample in run(options, threads, depth):
                         keep({'tool': tool, 'threads': threads, 'depth': depth, **sample})
 
