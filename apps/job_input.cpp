@@ -25,13 +25,9 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 Result<LineReader> LineReader::open(const std::string& path, size_t max_bytes) {
   const bool is_stdin = path == "-";
-  int descriptor = STDIN_FILENO;
-  if (!is_stdin) {
-    do {  // a pipe waits for its writer
-      if (is_ending()) return Status(Cause::cancelled, "interrupted").with_file(path);
-      descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    } while (descriptor < 0 && errno == EINTR);
-  }
+  const int descriptor = is_stdin ? STDIN_FILENO : open_until_ending(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 && errno == EINTR)
+    return Status(Cause::cancelled, "interrupted").with_file(path);
   struct stat info {};
   if (descriptor < 0 || fstat(descriptor, &info) != 0) {
     return Status(Cause::io, std::string("cannot be read: ") + std::strerror(errno))

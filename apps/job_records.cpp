@@ -243,9 +243,8 @@ std::string journal_path(const std::string& output) {
 Status check_places(const JobOptions& options, const std::string& journal) {
   std::vector<std::string> in_use = options.in_use;
   in_use.push_back(options.input);
-  std::set<std::string> taken;
-  if (can_have_journal(options.output)) {
-    taken.insert(Output::place(journal));
+  const bool has_journal = can_have_journal(options.output);
+  if (has_journal) {
     // None but this is told of the journal here: it has errors of its own.
     const Status s = Output::check(journal, in_use);
     if (s.cause() == Cause::invalid_argument) return s;
@@ -253,12 +252,10 @@ Status check_places(const JobOptions& options, const std::string& journal) {
   for (const std::string* const place : {&options.output, &options.errors, &options.report}) {
     if (place->empty() && place != &options.output) continue;
     if (Status s = Output::check_alone(*place, in_use); !s.ok()) return s;
-    if (*place != "/dev/null" && !taken.insert(Output::place(*place)).second) {
-      return Status(Cause::invalid_argument, "is named for two things").with_file(*place);
-    }
     in_use.push_back(*place);
   }
-  return {};
+  return Output::check_apart(std::vector{has_journal ? journal : std::string(), options.output,
+                                         options.errors, options.report});
 }
 
 }  // namespace

@@ -131,10 +131,8 @@ int run_logits(const LogitsOptions& options) {
     complain("logits and routes cannot both go to stdout");
     return kUsage;
   }
-  if (options.out != "-" && options.out != "/dev/null" && !options.routes.empty() &&
-      Output::place(options.out) == Output::place(options.routes)) {
-    return fail(Status(Cause::invalid_argument, "is named for two things").with_file(options.out));
-  }
+  if (Status s = Output::check_apart(std::vector{options.out, options.routes}); !s.ok())
+    return fail(s);
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());
   if (const std::string what = misuse(**model, options); !what.empty()) {

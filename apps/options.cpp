@@ -209,17 +209,13 @@ Result<runtime::SamplerOptions> sampler_options(const formats::GgufFile& file,
 Result<std::string> read_file(const std::string& path) {
   const bool is_stdin = path == "-";
   const std::string name = is_stdin ? "stdin" : path;
-  // A call that a change of the screen interrupts is made again.
-  const auto is_to_repeat = [] { return errno == EINTR && !is_ending(); };
-  int descriptor = STDIN_FILENO;
-  while (!is_stdin && (descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC)) < 0 && is_to_repeat())
-    continue;
+  const int descriptor = is_stdin ? STDIN_FILENO : open_until_ending(path, O_RDONLY | O_CLOEXEC);
   std::string text;
   char buffer[1 << 16];
   ssize_t n = descriptor < 0 ? -1 : 0;
   while (descriptor >= 0 && !is_ending() && text.size() <= kMostFileBytes) {
     n = read(descriptor, buffer, sizeof buffer);
-    if (n == 0 || (n < 0 && !is_to_repeat())) break;
+    if (n == 0 || (n < 0 && errno != EINTR)) break;
     if (n > 0) text.append(buffer, static_cast<size_t>(n));
   }
   const int error = errno;

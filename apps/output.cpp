@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -30,6 +31,13 @@ bool is_same_regular_file(const std::string& a, const std::string& b) {
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+// The one name of a place, whether something is there or not.
+std::string place_of(const std::string& path) {
+  std::error_code failed;
+  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
+  return failed ? path : place.string();
 }
 
 }  // namespace
@@ -68,10 +76,14 @@ Status Output::check_alone(const std::string& path, std::span<const std::string>
   return partial.cause() == Cause::invalid_argument ? partial : Status();
 }
 
-std::string Output::place(const std::string& path) {
-  std::error_code failed;
-  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path), failed);
-  return failed ? path : place.string();
+Status Output::check_apart(std::span<const std::string> paths) {
+  std::set<std::string> taken;
+  for (const std::string& path : paths) {
+    if (path.empty() || path == "/dev/null") continue;
+    if (!taken.insert(place_of(path)).second)
+      return Status(Cause::invalid_argument, "is named for two things").with_file(path);
+  }
+  return {};
 }
 
 Result<Output> Output::open_for(const std::string& path, std::span<const std::string> in_use,
@@ -85,11 +97,9 @@ Result<Output> Output::open_for(const std::string& path, std::span<const std::st
     if (Result<Output> output = open_beside(path, owner)) return output;
   }
   // A device, a pipe, or a folder in which nothing can be made.
-  int descriptor = -1;
-  do {  // a pipe waits for its reader
-    if (is_ending()) return Status(Cause::cancelled, "interrupted").with_file(path);
-    descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  } while (descriptor < 0 && errno == EINTR);
+  const int descriptor = open_until_ending(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0 && errno == EINTR)
+    return Status(Cause::cancelled, "interrupted").with_file(path);
   if (descriptor < 0) {
     return Status(Cause::io, std::string("cannot be written: ") + std::strerror(errno))
         .with_file(path);

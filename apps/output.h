@@ -24,8 +24,9 @@ class Output {
   // What open() or open_alone() would fail with, as far as that is known before; makes nothing.
   static Status check(const std::string& path, std::span<const std::string> in_use = {});
   static Status check_alone(const std::string& path, std::span<const std::string> in_use = {});
-  // The one name of a place, whether something is there or not.
-  static std::string place(const std::string& path);
+  // Whether results have places of their own, whatever these are called; /dev/null takes any
+  // number.
+  static Status check_apart(std::span<const std::string> paths);
 
   Output(Output&& other) noexcept;
   Output& operator=(Output&&) = delete;

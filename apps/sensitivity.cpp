@@ -81,9 +81,8 @@ int run_sensitivity(const SensitivityCommand& options) {
     with.isa = options.isa;
     with.n_threads = options.n_threads;
     with.importance = importance ? &*importance : nullptr;
-    bool has_told = options.output.is_quiet;
-    with.progress = [&, has_told](size_t n_done, size_t n_tensors) mutable {
-      if (!std::exchange(has_told, true)) tell_cost(*texts, n_tensors);
+    with.progress = [&](size_t n_done, size_t n_tensors) {
+      if (n_done == 0 && !options.output.is_quiet) tell_cost(*texts, n_tensors);
       progress.update(static_cast<int64_t>(n_done), static_cast<int64_t>(n_tensors));
       return !is_ending();
     };

@@ -1,9 +1,11 @@
 #include "apps/signals.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 
 #include "apps/exit_code.h"
 
@@ -76,6 +78,14 @@ bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
 void end_at_second_signal() noexcept { g_ends_at_second = true; }
 void forget_interrupt() noexcept { g_interrupts = 0; }
+int open_until_ending(const std::string& path, int flags, mode_t mode) noexcept {
+  while (!is_ending()) {
+    const int descriptor = ::open(path.c_str(), flags, mode);
+    if (descriptor >= 0 || errno != EINTR) return descriptor;
+  }
+  errno = EINTR;
+  return -1;
+}
 bool take_screen_change() noexcept { return g_screen_changed.exchange(false); }
 
 }  // namespace larder::apps

@@ -1,6 +1,10 @@
 // Signals become flags and a cancelled session; a fault of a mapped file becomes the end.
 #pragma once
 
+#include <sys/types.h>
+
+#include <string>
+
 #include "runtime/session/engine.h"
 #include "runtime/session/session.h"
 
@@ -32,6 +36,9 @@ inline bool is_ending() noexcept { return is_interrupted() || is_terminated(); }
 void end_at_second_signal() noexcept;
 // The interruption was answered. Three that nobody answers end the program at once.
 void forget_interrupt() noexcept;
+// open() of what may wait for its other side, a pipe: again after a signal that ends nothing. -1
+// and errno, which is EINTR where the program is to end.
+int open_until_ending(const std::string& path, int flags, mode_t mode = 0) noexcept;
 // Whether the screen must be drawn again; true once for each reason.
 bool take_screen_change() noexcept;
 

@@ -110,9 +110,11 @@ int encode_lines(const Tokenizer& tokenizer, const TokenizeOptions& options, Out
     if (!found) return fail(found.status());
     if (*found == LineReader::Found::end) return kOk;
     if (*found == LineReader::Found::nothing_yet || line.text.empty()) continue;
-    const auto encoded = line.is_too_long
-                             ? Result<std::string>(Status(Cause::limit, "is longer than 1 GiB"))
-                             : encode_line(tokenizer, line.text, options.recognises_special);
+    const auto encoded =
+        line.is_too_long
+            ? Result<std::string>(Status(
+                  Cause::limit, "is longer than " + std::to_string(kMostFileBytes >> 20) + " MiB"))
+            : encode_line(tokenizer, line.text, options.recognises_special);
     if (!encoded) {
       complain("stdin line " + std::to_string(line.number) + ": " + encoded.status().to_string());
       return kFailure;
