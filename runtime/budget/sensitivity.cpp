@@ -177,21 +177,23 @@ Result<Sensitivities> measure_sensitivities(std::shared_ptr<const Model> model,
     tensors.push_back(&tensor);
     most_cols = std::max(most_cols, static_cast<int64_t>(tensor.dims[0]));
   }
-  if (options.progress && !options.progress(0, tensors.size()))
-    return Status(Cause::cancelled, "interrupted");
+  Sensitivities found;
+  const auto goes_on = [&] {
+    return !options.progress || options.progress(found.tensors.size(), tensors.size());
+  };
+  if (!goes_on()) return Status(Cause::cancelled, "interrupted");
   Answers answers(texts, session, model->config().n_vocab);
   if (Status s = answers.keep(model); !s.ok()) return s;
   quant::Parallel parallel(choose_threads(options.n_threads));
   WeightRounding rounding(**kernels, parallel, most_cols, options.importance);
-  Sensitivities found;
   found.model = model->file().path();
   found.n_tokens = answers.n_tokens();
   for (const GgufTensor* tensor : tensors) {
-    if (options.progress && !options.progress(found.tensors.size(), tensors.size()))
-      return Status(Cause::cancelled, "interrupted");
     auto one = measure(model, *tensor, answers, rounding);
     if (!one) return one.status();
     found.tensors.push_back(std::move(*one));
+    if (found.tensors.size() < tensors.size() && !goes_on())
+      return Status(Cause::cancelled, "interrupted");
   }
   return found;
 } catch (const std::bad_alloc&) {

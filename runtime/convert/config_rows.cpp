@@ -143,7 +143,6 @@ constexpr std::string_view kHarmless[] = {
     "output_past",
     "output_router_logits",
     "output_scores",
-    "output_past",
     "pad_id",
     "prefix",
     "pretraining_tp",

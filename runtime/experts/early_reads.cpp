@@ -6,6 +6,14 @@
 #include "runtime/experts/paged_expert_store_impl.h"
 
 namespace larder::runtime {
+namespace {
+
+bool has_chosen(const LayerRoutes& routes, const ExpertSlot& slot) noexcept {
+  const auto end = routes.experts.end();
+  return slot.layer == routes.layer && std::find(routes.experts.begin(), end, slot.expert) != end;
+}
+
+}  // namespace
 
 void PagedExpertStore::import_use(std::span<const float> use, float n_tokens) noexcept {
   policy_.import_use(use, n_tokens);
@@ -49,10 +57,7 @@ void PagedExpertStore::end_warming(const LayerRoutes& routes) noexcept {
     const int32_t index = warming_.back();
     warming_.pop_back();
     const ExpertSlot& read = slot(index);
-    const auto end = routes.experts.end();
-    const bool is_chosen =
-        read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end;
-    if (read.state != ExpertSlotState::loading || is_chosen) continue;
+    if (read.state != ExpertSlotState::loading || has_chosen(routes, read)) continue;
     if (reader_->take_back(static_cast<uint32_t>(index))) end_read(index, false);
   }
   warming_.shrink_to_fit();
@@ -65,20 +70,17 @@ void PagedExpertStore::end_warming(const LayerRoutes& routes) noexcept {
 // Reads ahead that did not begin, of experts that the layer did not choose after all.
 void PagedExpertStore::drop_unchosen(const LayerRoutes& routes) noexcept {
   for (const auto& [index, n_bytes] : ahead_) {
-    if (drop_unchosen(index, routes)) continue;
+    if (take_back_unchosen(index, routes)) continue;
     ++counters_.n_ahead;
     counters_.bytes_ahead += n_bytes;
   }
   ahead_.clear();
 }
 
-bool PagedExpertStore::drop_unchosen(int32_t index, const LayerRoutes& routes) noexcept {
+bool PagedExpertStore::take_back_unchosen(int32_t index, const LayerRoutes& routes) noexcept {
   const ExpertSlot& read = slot(index);
   if (!read.is_ahead || read.state != ExpertSlotState::loading || read.n_pins > 0) return false;
-  const auto end = routes.experts.end();
-  if (read.layer == routes.layer && std::find(routes.experts.begin(), end, read.expert) != end)
-    return false;
-  if (!reader_->take_back(static_cast<uint32_t>(index))) return false;
+  if (has_chosen(routes, read) || !reader_->take_back(static_cast<uint32_t>(index))) return false;
   if (read.layer == routes.layer) advisor_.took_back(read.expert);
   end_read(index, false);
   return true;

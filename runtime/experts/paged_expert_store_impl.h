@@ -86,7 +86,7 @@ class PagedExpertStore final : public ExpertStore {
   void warm(std::span<const float> use);
   void end_warming(const LayerRoutes& routes) noexcept;
   void drop_unchosen(const LayerRoutes& routes) noexcept;
-  bool drop_unchosen(int32_t index, const LayerRoutes& routes) noexcept;
+  bool take_back_unchosen(int32_t index, const LayerRoutes& routes) noexcept;
   Status why_failed(const ExpertPin& pin) const noexcept;
   Status pin(int layer, int32_t expert, ExpertPin& pin);
   void count(const ExpertPlace& place) noexcept;

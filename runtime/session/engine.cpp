@@ -60,7 +60,7 @@ size_t Engine::n_held() const noexcept { return impl_->held.size(); }
 
 Status Engine::submit(EngineItem item) try {
   Impl& impl = *impl_;
-  assert(has_room() && impl.stage != Stage::pass);
+  assert(has_room() && impl.stage != EngineStage::pass);
   if (Status s = HeldItem::check(item, *impl.model, n_ctx()); !s.ok()) return s;
   auto held = std::make_unique<HeldItem>(std::move(item), *impl.model, n_ctx());
   held->slot = impl.held.size();
@@ -75,15 +75,15 @@ Status Engine::submit(EngineItem item) try {
 
 Status Engine::advance(const std::function<void(EngineResult&&)>& finished) try {
   Impl& impl = *impl_;
-  if (impl.stage != Stage::idle)
+  if (impl.stage != EngineStage::idle)
     return Status(Cause::invalid_argument, "advance() was called from inside of itself");
   struct Idle {
-    Stage& stage;
-    ~Idle() { stage = Stage::idle; }
+    EngineStage& stage;
+    ~Idle() { stage = EngineStage::idle; }
   } const idle_at_last{impl.stage};
-  impl.stage = Stage::pass;
+  impl.stage = EngineStage::pass;
   const Status status = impl.advance();
-  impl.stage = Stage::handing_out;
+  impl.stage = EngineStage::handing_out;
   impl.hand_out(finished);
   return status;
 } catch (const std::bad_alloc&) {  // of `finished`
@@ -91,7 +91,7 @@ Status Engine::advance(const std::function<void(EngineResult&&)>& finished) try 
 }
 
 void Engine::clear() noexcept {
-  assert(impl_->stage != Stage::pass);
+  assert(impl_->stage != EngineStage::pass);
   impl_->forget_branches();
   impl_->held.clear();
   impl_->finished.clear();

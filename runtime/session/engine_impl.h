@@ -28,7 +28,7 @@ struct EngineLane {
   int32_t n_left() const noexcept { return branch->end() - position(); }
 };
 
-enum class Stage : uint8_t { idle, pass, handing_out };
+enum class EngineStage : uint8_t { idle, pass, handing_out };
 
 // Invariant: every held item is pending, or in exactly one path of branches: of roots, waiting or
 // lanes; or it is finished. An item that fails is alone in its branch.
@@ -88,7 +88,7 @@ struct Engine::Impl {
   std::vector<SequenceState*> sequences;
   PassReader reader;
   EngineStatistics statistics;
-  Stage stage = Stage::idle;  // of advance()
+  EngineStage stage = EngineStage::idle;  // of advance()
   std::atomic<bool> is_cancelled{false};
 };
 
