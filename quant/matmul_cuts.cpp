@@ -93,11 +93,11 @@ bool MatmulCuts::is_streamed(const MatmulJob& job) const noexcept {
 PartCursor::Found PartCursor::find(int64_t index) noexcept {
   if (index < begin_) *this = PartCursor(*cuts_);
   while (index >= end_) {
-    grain_ = cuts_->cut(cuts_->jobs_[next_++]);
+    grain_ = cuts_->cut(cuts_->jobs()[next_++]);
     begin_ = end_;
     end_ += grain_.n_parts;
   }
-  const MatmulJob& job = cuts_->jobs_[next_ - 1];
+  const MatmulJob& job = cuts_->jobs()[next_ - 1];
   const auto row = static_cast<int32_t>((index - begin_) % grain_.n_row_parts) * grain_.rows;
   const auto token = static_cast<int32_t>((index - begin_) / grain_.n_row_parts) * grain_.tokens;
   return {job,

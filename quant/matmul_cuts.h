@@ -21,6 +21,7 @@ class MatmulCuts {
  public:
   MatmulCuts(Arithmetic arithmetic, std::span<const MatmulJob> jobs, int n_threads) noexcept;
 
+  std::span<const MatmulJob> jobs() const noexcept { return jobs_; }
   Grain cut(const MatmulJob& job) const noexcept;
   int64_t n_parts() const noexcept { return n_parts_; }  // of all jobs
   // The part that a thread begins with, so that each has as much to do; n_parts() for n_threads.
@@ -33,8 +34,6 @@ class MatmulCuts {
   bool packs() const noexcept { return packs_; }
 
  private:
-  friend class PartCursor;
-
   std::span<const MatmulJob> jobs_;
   Arithmetic arithmetic_;
   int n_threads_;

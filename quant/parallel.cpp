@@ -33,9 +33,9 @@ int64_t now_ns(clockid_t clock) noexcept {
 struct TeamState {
   void (*function)(void*, Team&) = nullptr;
   void* body = nullptr;
+  std::unique_ptr<WorkRange[]> ranges;  // by thread
   alignas(64) std::atomic<int> arrived{0};
   alignas(64) std::atomic<uint32_t> generation{0};  // of the barrier; 4 bytes: wait is a bare futex
-  std::unique_ptr<WorkRange[]> ranges;              // by thread
   alignas(64) std::atomic<uint32_t> entered{0};
   alignas(64) std::atomic<uint32_t> left{0};
   int n_active = 0;  // threads that take part in the region

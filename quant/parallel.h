@@ -38,10 +38,10 @@ class Team {
   // As for_each, for items of unequal cost: a thread's stretch begins with first_of(thread), the
   // same on every thread, n for n_threads(). f(items, next) takes up to n_at_once items, one behind
   // the other, and hears too which this thread takes then, unless another takes it away, or n where
-  // that is not known.
+  // that is not known. REQUIRES: first_of(0) == 0, n as of for_each
   template <class FirstOf, class F>
   void for_each_stretch(int64_t n, int64_t n_at_once, FirstOf&& first_of, F&& f) noexcept {
-    begin_items();
+    ++phase_;
     const auto whole_of = [&](int thread) {
       return [&first_of, thread] { return ItemRange{first_of(thread), first_of(thread + 1)}; };
     };
@@ -64,7 +64,6 @@ class Team {
 
  private:
   friend struct TeamState;
-  void begin_items() noexcept { ++phase_; }
   WorkRange& range_of(int thread) noexcept;
   // Half of the longest stretch that another has left; false if there is none.
   template <class WholeOf>

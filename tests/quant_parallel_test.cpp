@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "quant/parallel.h"
@@ -68,20 +69,18 @@ TEST_CASE("team: for_each_stretch gives each item once, in order, and says which
         parallel.run([&](Team& team) {
           // the first thread has a tenth
           const auto first_of = [&](int thread) {
-            return thread == 0 ? 0 : n / 10 + (n - n / 10) * (thread - 1) / (n_threads - 1);
+            if (thread == 0 || thread == n_threads) return thread == 0 ? 0 : n;
+            return n / 10 + (n - n / 10) * (thread - 1) / (n_threads - 1);
           };
-          const auto all = [&](int thread) { return thread == 0 ? 0 : n; };
+          int64_t last_end = 0;
           const auto visit = [&](ItemRange items, int64_t next) {
             if (items.n() < 1 || items.n() > n_at_once) ++n_wrong;
             if (next != items.end && next != n) ++n_wrong;
+            if (n_threads == 1 && items.first != std::exchange(last_end, items.end)) ++n_wrong;
             if (next < n) ++n_announced;
             for (int64_t i = items.first; i < items.end; ++i) ++done[static_cast<size_t>(i)];
           };
-          if (n_threads == 1) {
-            team.for_each_stretch(n, n_at_once, all, visit);
-          } else {
-            team.for_each_stretch(n, n_at_once, first_of, visit);
-          }
+          team.for_each_stretch(n, n_at_once, first_of, visit);
         });
         for (const auto& times : done) CHECK(times == 1);
         CHECK(n_wrong == 0);

@@ -87,7 +87,7 @@ void attend_tile(const AttentionArgs& args, const TileFunctions<n_queries>& func
     }
     states[q] = &tile[q].softmax;
   }
-  float correction[n_queries];
+  alignas(64) float correction[kLanes];
   update_softmax<Isa, n_queries>(scores, block.begin, block.end, states, correction);
   functions.add(block, args.d_value, scores, correction, out);
 }

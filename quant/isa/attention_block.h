@@ -32,15 +32,15 @@ struct SoftmaxState {
 };
 
 // Turns scores of the places [begin, end) into weights exp(score - most) and everything else into
-// 0; `correction` is what earlier weights must be multiplied with. Step by step for all queries:
-// one behind the other, each would wait for its own maximum and sums.
+// 0; correction[kLanes] is what earlier weights must be multiplied with. Step by step for all
+// queries: one behind the other, each would wait for its own maximum and sums.
 template <class Isa, int n_queries>
 [[gnu::always_inline]] inline void update_softmax(float (*scores)[kKeyBlock], int begin, int end,
                                                   SoftmaxState* const* states, float* correction) {
   using Floats = typename Isa::Floats;
   constexpr float kLowest = -__builtin_inff();
   static_assert(n_queries <= kLanes);
-  alignas(64) float before[kLanes] = {}, now[kLanes] = {}, factors[kLanes];
+  alignas(64) float before[kLanes] = {}, now[kLanes] = {};
   bool has_weight[n_queries];
   for (int q = 0; q < n_queries; ++q) {
     for (int i = 0; i < begin; ++i) scores[q][i] = kLowest;
@@ -55,9 +55,9 @@ template <class Isa, int n_queries>
     before[q] = states[q]->most;
     now[q] = most;
   }
-  exp_lanes<Isa>(Floats::load(before) - Floats::load(now)).store(factors);
+  // Without weight exp(0), which is 1.
+  exp_lanes<Isa>(Floats::load(before) - Floats::load(now)).store(correction);
   for (int q = 0; q < n_queries; ++q) {
-    correction[q] = factors[q];  // exp(0) == 1 without weight
     if (!has_weight[q]) {
       for (int i = 0; i < kKeyBlock; i += kLanes) Floats::zero().store(scores[q] + i);
       continue;
@@ -69,7 +69,7 @@ template <class Isa, int n_queries>
       weight.store(scores[q] + i);
       sum = sum + weight;
     }
-    *states[q] = {now[q], Isa::fma(states[q]->sum, factors[q], reduce_add(sum))};
+    *states[q] = {now[q], Isa::fma(states[q]->sum, correction[q], reduce_add(sum))};
   }
 }
 

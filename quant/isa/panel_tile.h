@@ -61,13 +61,13 @@ struct PanelTile {
                                                float (*acc)[kPanels][kPanelRows]) {
     Ints sums[n_tokens][kPanels];
     if constexpr (kOffset != 0) {
-      offsets<n_tokens>(blocks, x, sums);
+      side_dots<n_tokens, -kOffset>(blocks, x, sums);
     } else {
       clear<n_tokens>(sums);
     }
     add_products<n_tokens>(blocks, x, sums);
     [[maybe_unused]] Ints mins[n_tokens][kPanels];
-    if constexpr (Dot::kHasMins) min_dots<n_tokens>(blocks, x, mins);
+    if constexpr (Dot::kHasMins) side_dots<n_tokens, 1>(blocks, x, mins);
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) {
       const Floats d = Floats::load(blocks[p]->d);
@@ -179,25 +179,18 @@ struct PanelTile {
       }
     }
   }
-  template <int32_t n_tokens>
-  [[gnu::always_inline]] static void offsets(const Packed* const* blocks,
-                                             const Activation* const* x, Ints (*dots)[kPanels]) {
+  // What is not among the products: of super-blocks their pairs, of others `factor` times the
+  // activations' sum.
+  template <int32_t n_tokens, int factor>
+  [[gnu::always_inline]] static void side_dots(const Packed* const* blocks,
+                                               const Activation* const* x, Ints (*dots)[kPanels]) {
     if constexpr (kIsSuperBlock) {
       pair_dots<n_tokens>(blocks, x, dots);
     } else {
+#pragma GCC unroll 8
       for (int32_t t = 0; t < n_tokens; ++t) {
-        for (int p = 0; p < kPanels; ++p) dots[t][p] = Ints::broadcast(-kOffset * x[t]->sum);
-      }
-    }
-  }
-  template <int32_t n_tokens>
-  [[gnu::always_inline]] static void min_dots(const Packed* const* blocks,
-                                              const Activation* const* x, Ints (*dots)[kPanels]) {
-    if constexpr (kIsSuperBlock) {
-      pair_dots<n_tokens>(blocks, x, dots);
-    } else {
-      for (int32_t t = 0; t < n_tokens; ++t) {
-        for (int p = 0; p < kPanels; ++p) dots[t][p] = Ints::broadcast(x[t]->sum);
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) dots[t][p] = Ints::broadcast(factor * x[t]->sum);
       }
     }
   }
