@@ -8,7 +8,8 @@ LLAMA_BENCH is llama.cpp's llama-bench, IK_LLAMA_BENCH ik_llama.cpp's; one that 
 out. ik_llama.cpp runs twice, the second time with its weights repacked at load, unless --no-repack.
 Every tool does each piece of work once unmeasured, so that no page of the file is met for the first
 time, and waits before that: while the system takes back gigabytes that the tool before it had (the
-repacked weights), what runs is up to a fifth slower. ik_llama.cpp's llama-bench measures no prefill behind a context: there is a - in its place.
+repacked weights), what runs is up to a fifth slower. ik_llama.cpp's llama-bench measures no prefill
+behind a context: there is a - in its place.
 --samples FILE keeps what was measured, a line of JSON each; a later run on the same file adds to it,
 and the table is made of all, so that a long comparison can be had in short pieces.
 """
