@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -151,8 +152,8 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
   const std::vector<TokenId> tokens =
       spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens, model_->config().n_vocab);
   std::span<const TokenId> next(tokens);
-  const runtime::ExpertStore* const store = forward_->options().experts.get();
-  runtime::ExpertStatistics unmeasured;
+  const runtime::ExpertStore& store = *forward_->options().experts;
+  std::optional<runtime::ExpertStatistics> unmeasured;  // none of mapped experts
   if (Status s = fill(depth); !s.ok()) return s;
   for (int i = 0; i <= options_.repetitions; ++i) {
     bool is_back = true;
@@ -161,7 +162,7 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
       if (Status s = fill(depth); !s.ok()) return s;
     }
     if (i == 1) {
-      if (store) unmeasured = *store->statistics();
+      unmeasured = store.statistics();
       counter_.forget();
       counter_.reset();
     }
@@ -173,10 +174,8 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
     result.peak = larger(result.peak, resident_memory());
   }
   count_experts(m);
-  if (store) {
-    m.experts = store->statistics();
-    m.experts->counters -= unmeasured.counters;
-  }
+  m.experts = store.statistics();
+  if (m.experts) m.experts->counters -= unmeasured->counters;
   if (options_.times_parts) m.part_seconds = counter_.seconds();
   std::sort(m.seconds.begin(), m.seconds.end());
   result.measurements.push_back(std::move(m));
