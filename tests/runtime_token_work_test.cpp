@@ -79,6 +79,7 @@ TEST_CASE("token work: of a layer's experts only the active ones count") {
   CHECK(work.body.ops == 2 * (kAttentionWeights + 8 * 256 + 2 * 3 * 512 * 256));
   CHECK(work.head.bytes == q8_bytes(kVocab * kModel) + 256 * 4);
   CHECK(work.head.ops == 2 * kVocab * kModel);
+  CHECK(work.spared_ops == work.body.ops - 2 * 2 * 128 * 256);  // all but keys and values
 }
 
 TEST_CASE("token work: biases and sinks are read, of experts those of the active ones") {
@@ -121,8 +122,11 @@ TEST_CASE("token work: a layer with a window reads no more positions than it sho
   CHECK(attended(3) == 6 * work.position.ops);
   CHECK(attended(4) == 8 * work.position.ops);
   CHECK(attended(100) == 104 * work.position.ops);
-  // Positions 2, 3 and 4 see 3, 4 and 5, and 3, 4 and 4 in the window.
-  CHECK(work.prefill_ops(2, 3) == 3 * work.body.ops + 23 * work.position.ops + work.head.ops);
+  // Positions 2, 3 and 4 see 3, 4 and 5, and 3, 4 and 4 in the window; this is the last layer,
+  // where only position 4 asks.
+  CHECK(work.spared_windowed_position_ops == work.position.ops);
+  CHECK(work.prefill_ops(2, 3) ==
+        3 * work.body.ops - 2 * work.spared_ops + (12 + 4) * work.position.ops + work.head.ops);
   CHECK(work.prefill_ops(99, 1) == work.decode(100).ops);
 }
 
@@ -164,6 +168,7 @@ TEST_CASE("token work: latent attention reads its latent's matrices and one key 
     const TokenWork work = token_work(model_config(config), model_weights(weights), 2);
     CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kWeights) + (96 + 128) * 4);
     CHECK(work.body.ops == 2 * kWeights);
+    CHECK(work.spared_ops == 2 * (kWeights - 160 * 256));  // all but what makes the latent
     // The value is the front of the key; four queries of 160 are multiplied, and 128 gathered.
     CHECK(work.position.bytes == (128 + 32) * 2);
     CHECK(work.position.ops == 2 * 4 * (160 + 128));
@@ -191,6 +196,7 @@ TEST_CASE("token work: a layer that carries a state reads and writes it, whateve
   CHECK(work.body.bytes ==
         q8_bytes(kModel) + q8_bytes(kWeights) + 4 * (2 * kState + 2 * 4 * 384 + 2 * 4 + 64));
   CHECK(work.body.ops == 2 * kWeights + 7 * kState + 2 * 4 * 384);
+  CHECK(work.spared_ops == 2 * 256 * 256);  // what its output is projected with
   CHECK(work.position.bytes == 0);
   CHECK(work.position.ops == 0);
 
@@ -211,8 +217,11 @@ TEST_CASE("token work: attention grows with what is visible") {
   CHECK(work.position.ops == 2 * 2 * 4 * 64);
 
   CHECK(work.decode(10).ops == work.body.ops + work.head.ops + 10 * work.position.ops);
-  // Positions 5, 6 and 7 see 6, 7 and 8; one token wants logits.
-  CHECK(work.prefill_ops(5, 3) == 3 * work.body.ops + 21 * work.position.ops + work.head.ops);
+  // One token of three wants logits and sees 8 positions; of the others keys and values do.
+  constexpr uint64_t kAsking = 2 * 2 * 256 * 256;
+  CHECK(work.spared_ops == kAsking);
+  CHECK(work.prefill_ops(5, 3) ==
+        3 * work.body.ops - 2 * kAsking + 8 * work.position.ops + work.head.ops);
   CHECK(work.prefill_ops(5, 1) == work.decode(6).ops);
   CHECK(work.prefill_ops(0, 0) == 0);
 }

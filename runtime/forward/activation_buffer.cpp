@@ -1,5 +1,7 @@
 #include "runtime/forward/activation_buffer.h"
 
+#include <algorithm>
+
 namespace larder::runtime {
 namespace {
 
@@ -58,6 +60,17 @@ void ActivationBuffer::round(const quant::VectorKernels& kernels, int64_t index,
     kernels.quantize_q8_32(row(index), width, place(ActivationFormat::q8_32));
   if (has_form(forms, ActivationFormat::q8_256))
     kernels.quantize_q8_256(row(index), width, place(ActivationFormat::q8_256));
+}
+
+void ActivationBuffer::move_row(int64_t from, int64_t to) const noexcept {
+  std::copy_n(row(from), stride_, row(to));
+  for (const ActivationFormat format : kRounded) {
+    const auto at = static_cast<size_t>(format);
+    const size_t n_bytes = rounded_stride_[at];
+    if (rounded_[at])
+      std::copy_n(rounded_[at] + static_cast<size_t>(from) * n_bytes, n_bytes,
+                  rounded_[at] + static_cast<size_t>(to) * n_bytes);
+  }
 }
 
 }  // namespace larder::runtime

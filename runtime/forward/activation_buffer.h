@@ -45,6 +45,9 @@ class ActivationBuffer {
   void round(const quant::VectorKernels& kernels, int64_t index, int32_t width,
              ActivationForms forms) const noexcept;
 
+  // The row and its rounded forms; what was at `to` is gone.
+  void move_row(int64_t from, int64_t to) const noexcept;
+
   // One pointer a row.
   const void* const* pointers(quant::ActivationFormat format) const noexcept {
     return rows_[static_cast<size_t>(format)];

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
+
+#include "runtime/forward/wanted_rows.h"
 
 namespace larder::runtime {
 namespace {
@@ -47,21 +50,27 @@ void finish_projection(const LayerStep& layer, const Linear& linear, float* row)
   if (limit > 0) kernels.clamp(row, -limit, limit, linear.weight.n_rows);
 }
 
-// Biases, norms and rotation of a row's projections; then its keys and values are remembered.
-void finish_row(const LayerStep& layer, int64_t row) noexcept {
+// Biases, norms and rotation of a row's queries.
+void finish_queries(const LayerStep& layer, int64_t row) noexcept {
   const Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
   float* q = pass.space.q + row * config.q_row_width();
-  float* k = pass.space.k + row * config.k_width();
-  float* v = pass.space.v + row * config.v_width();
   finish_projection(layer, layer.weights.q, q);
-  finish_projection(layer, layer.weights.k, k);
-  finish_projection(layer, layer.weights.v, v);
   norm_and_rotate(layer, row,
                   {q, config.n_heads, config.d_key, config.q_stride(), layer.weights.q_norm});
   if (config.temperature_span > 0)
     layer.pass.vector().scale(q, query_growth(config.temperature_span, pass.position_of(row)),
                               config.q_row_width());
+}
+
+// Biases, norms and rotation of a row's keys and values, which are remembered then.
+void finish_keys(const LayerStep& layer, int64_t row) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerConfig& config = layer.config;
+  float* k = pass.space.k + row * config.k_width();
+  float* v = pass.space.v + row * config.v_width();
+  finish_projection(layer, layer.weights.k, k);
+  finish_projection(layer, layer.weights.v, v);
   norm_and_rotate(layer, row,
                   {k, config.n_kv_heads, config.d_key, config.d_key, layer.weights.k_norm});
   if (config.sees_ahead) return;
@@ -185,6 +194,13 @@ void attend_share(const LayerStep& layer, const Shares& shares, int64_t item) no
     gate_output(layer, row, first_head, ask(layer, {row, kv_head, first_head, n}));
 }
 
+void attend(quant::Team& team, const LayerStep& layer) noexcept {
+  const Shares shares = divide(layer.config, layer.pass.n_rows(), team.n_threads());
+  const int64_t n_shares = int64_t{shares.n_row_shares} * shares.n_head_shares;
+  team.for_each(n_shares * layer.config.n_kv_heads,
+                [&](int64_t item) { attend_share(layer, shares, item); });
+}
+
 }  // namespace
 
 float query_growth(int32_t span, int32_t position) noexcept {
@@ -214,23 +230,36 @@ ActivationForms gqa_input_forms(const LayerStep& layer) noexcept {
 }
 
 void attend_gqa(quant::Team& team, const LayerStep& layer) noexcept {
-  const Pass& pass = layer.pass;
+  Pass& pass = layer.pass;
   const LayerWeights& w = layer.weights;
   const Workspace& space = pass.space;
   const int32_t n = pass.n_rows();
 
   show_inputs(team, pass, {&w.q.weight, &w.k.weight, &w.v.weight}, space.input.row(0),
               space.input.stride(), n);
-  const quant::MatmulJob projections[] = {multiply(pass, w.q.weight, space.input, n, space.q),
-                                          multiply(pass, w.k.weight, space.input, n, space.k),
-                                          multiply(pass, w.v.weight, space.input, n, space.v)};
-  quant::grouped_matmul(team, pass.matmul, projections);
-  team.for_each(n, [&](int64_t row) { finish_row(layer, row); });
-
-  const Shares shares = divide(layer.config, n, team.n_threads());
-  const int64_t n_shares = int64_t{shares.n_row_shares} * shares.n_head_shares;
-  team.for_each(n_shares * layer.config.n_kv_heads,
-                [&](int64_t item) { attend_share(layer, shares, item); });
+  const quant::MatmulJob projections[] = {multiply(pass, w.k.weight, space.input, n, space.k),
+                                          multiply(pass, w.v.weight, space.input, n, space.v),
+                                          multiply(pass, w.q.weight, space.input, n, space.q)};
+  if (ends_unwanted_rows(layer)) {
+    quant::grouped_matmul(team, pass.matmul, std::span(projections).first(2));
+    team.for_each(n, [&](int64_t row) {
+      finish_keys(layer, row);
+      look_at_row(layer, row, space.k + row * layer.config.k_width(), layer.config.k_width());
+      look_at_row(layer, row, space.v + row * layer.config.v_width(), layer.config.v_width());
+    });
+    keep_wanted_rows(team, layer, space.input);
+    const quant::MatmulJob asked[] = {
+        multiply(pass, w.q.weight, space.input, pass.n_rows(), space.q)};
+    quant::grouped_matmul(team, pass.matmul, asked);
+    team.for_each(pass.n_rows(), [&](int64_t row) { finish_queries(layer, row); });
+  } else {
+    quant::grouped_matmul(team, pass.matmul, projections);
+    team.for_each(n, [&](int64_t row) {
+      finish_keys(layer, row);
+      finish_queries(layer, row);
+    });
+  }
+  attend(team, layer);
 }
 
 }  // namespace larder::runtime

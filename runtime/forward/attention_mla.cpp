@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/forward/wanted_rows.h"
+
 namespace larder::runtime {
 namespace {
 
@@ -23,19 +25,23 @@ void rotate(const Pass& pass, int64_t row, float* x) noexcept {
   turn(x, pass.space.cos + at, pass.space.sin + at, rope.n_rot);
 }
 
-// The query's latent is normed and rounded for what reads it; the position's latent and key are
-// normed, rotated and remembered.
-void finish_latents(const LayerStep& layer, int64_t row, ActivationForms query_forms) noexcept {
+// The query's latent is normed, and rounded for what reads it.
+void finish_query_latent(const LayerStep& layer, int64_t row, ActivationForms forms) noexcept {
+  const Pass& pass = layer.pass;
+  const LayerConfig& config = layer.config;
+  const ActivationBuffer& latents = pass.space.query_latent;
+  float* latent = latents.row(row);
+  pass.vector().rms_norm(latent, layer.weights.q_a_norm, pass.config.norm_epsilon,
+                         config.d_query_latent, latent);
+  latents.round(pass.vector(), row, config.d_query_latent, forms);
+}
+
+// The position's latent and key are normed, rotated and remembered.
+void finish_latent(const LayerStep& layer, int64_t row) noexcept {
   const Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
   const quant::VectorKernels& kernels = pass.vector();
   const float epsilon = pass.config.norm_epsilon;
-  if (config.d_query_latent > 0) {
-    const ActivationBuffer& latents = pass.space.query_latent;
-    float* latent = latents.row(row);
-    kernels.rms_norm(latent, layer.weights.q_a_norm, epsilon, config.d_query_latent, latent);
-    latents.round(kernels, row, config.d_query_latent, query_forms);
-  }
   float* key = pass.space.k + row * config.d_cached_key();
   kernels.rms_norm(key, layer.weights.kv_a_norm, epsilon, config.d_latent, key);
   rotate(pass, row, key + config.d_latent);
@@ -191,28 +197,48 @@ ActivationForms mla_input_forms(const LayerStep& layer) noexcept {
 }
 
 void attend_mla(quant::Team& team, const LayerStep& layer) noexcept {
-  const Pass& pass = layer.pass;
+  Pass& pass = layer.pass;
   const LayerConfig& config = layer.config;
   const LayerWeights& w = layer.weights;
   const Workspace& space = pass.space;
-  const int32_t n = pass.n_rows();
   const bool has_query_latent = config.d_query_latent > 0;
+  const auto latent_job = [&] {
+    return multiply(pass, w.kv_a.weight, space.input, pass.n_rows(), space.k);
+  };
+  // To queries, or to their latents.
+  const auto query_job = [&] {
+    if (!has_query_latent) return multiply(pass, w.q.weight, space.input, pass.n_rows(), space.q);
+    quant::MatmulJob job =
+        multiply(pass, w.q_a.weight, space.input, pass.n_rows(), space.query_latent.row(0));
+    job.out.stride = space.query_latent.stride();
+    return job;
+  };
 
   show_inputs(team, pass, {has_query_latent ? &w.q_a.weight : &w.q.weight, &w.kv_a.weight},
-              space.input.row(0), space.input.stride(), n);
-  quant::MatmulJob jobs[] = {
-      has_query_latent ? multiply(pass, w.q_a.weight, space.input, n, space.query_latent.row(0))
-                       : multiply(pass, w.q.weight, space.input, n, space.q),
-      multiply(pass, w.kv_a.weight, space.input, n, space.k)};
-  if (has_query_latent) jobs[0].out.stride = space.query_latent.stride();
-  quant::grouped_matmul(team, pass.matmul, jobs);
+              space.input.row(0), space.input.stride(), pass.n_rows());
+  if (ends_unwanted_rows(layer)) {
+    const quant::MatmulJob remembered[] = {latent_job()};
+    quant::grouped_matmul(team, pass.matmul, remembered);
+    team.for_each(pass.n_rows(), [&](int64_t row) {
+      finish_latent(layer, row);
+      look_at_row(layer, row, space.k + row * config.d_cached_key(), config.d_cached_key());
+    });
+    keep_wanted_rows(team, layer, space.input);
+    const quant::MatmulJob asked[] = {query_job()};
+    quant::grouped_matmul(team, pass.matmul, asked);
+  } else {
+    const quant::MatmulJob jobs[] = {latent_job(), query_job()};
+    quant::grouped_matmul(team, pass.matmul, jobs);
+    team.for_each(pass.n_rows(), [&](int64_t row) { finish_latent(layer, row); });
+  }
 
-  const ActivationForms query_forms = forms_for({w.q.weight}, pass.matmul.arithmetic);
-  team.for_each(n, [&](int64_t row) { finish_latents(layer, row, query_forms); });
+  const int32_t n = pass.n_rows();
   // attn_kv_b as the matrix that makes keys of latents; here it is multiplied the other way around.
   show_inputs(team, pass, {&w.k_b_transposed.first}, space.k,
               static_cast<size_t>(config.d_cached_key()), n);
   if (has_query_latent) {
+    const ActivationForms forms = forms_for({w.q.weight}, pass.matmul.arithmetic);
+    team.for_each(n, [&](int64_t row) { finish_query_latent(layer, row, forms); });
     show_inputs(team, pass, {&w.q.weight}, space.query_latent.row(0), space.query_latent.stride(),
                 n);
     const quant::MatmulJob job[] = {multiply(pass, w.q.weight, space.query_latent, n, space.q)};

@@ -16,6 +16,7 @@ void ForwardObserver::layer_output(int, const float*, int, int) {}
 void ForwardObserver::routes(int, int32_t*, float*, int, int) {}
 void ForwardObserver::source_output(const float*, size_t, int, int) {}
 void ForwardObserver::part_done(PassPart) {}
+bool ForwardObserver::sees_every_row() const noexcept { return true; }
 WeightInputReader* ForwardObserver::weight_inputs() noexcept { return nullptr; }
 
 namespace {

@@ -46,6 +46,9 @@ class ForwardObserver {
   // The team has done what belongs to this part since the part before it ended. Carried states are
   // attention's part.
   virtual void part_done(PassPart part);
+  // Whether the last layer must be run for rows that want no logits, of which only keys and values
+  // are needed. If not, the last layer shows what it has of the others.
+  virtual bool sees_every_row() const noexcept;
   // Who wants to see what weights multiply; asked once a pass. Null: nobody.
   virtual WeightInputReader* weight_inputs() noexcept;
 };

@@ -8,6 +8,7 @@
 #include "runtime/forward/moe_block.h"
 #include "runtime/forward/short_convolution.h"
 #include "runtime/forward/source_attention.h"
+#include "runtime/forward/wanted_rows.h"
 
 namespace larder::runtime {
 namespace {
@@ -91,7 +92,13 @@ void mix(quant::Team& team, const LayerStep& layer) noexcept {
       mix_gated_delta_net(team, layer);
       break;
   }
-  project_mixed(team, layer, layer.weights.attn_output);
+  if (layer.config.carries_state() && ends_unwanted_rows(layer)) {
+    const ActivationBuffer& mixed = layer.pass.space.mixed;
+    team.for_each(layer.pass.n_rows(), [&](int64_t row) {
+      look_at_row(layer, row, mixed.row(row), layer.config.mixed_width());
+    });
+    keep_wanted_rows(team, layer, mixed);
+  }
 }
 
 ActivationForms mixer_forms(const LayerStep& layer) noexcept {
@@ -113,12 +120,10 @@ void end_part(const quant::Team& team, const Pass& pass, PassPart part) noexcept
   if (pass.observer && team.thread() == 0) pass.observer->part_done(part);
 }
 
-void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
-  const LayerStep layer = layer_of(pass, index);
-
-  norm_rows(team, pass, layer.weights.attn_norm, mixer_forms(layer));
-  end_part(team, pass, PassPart::rest);
-  mix(team, layer);
+// What mixers have made of the rows goes through the rest of the layer.
+void finish_layer(quant::Team& team, const LayerStep& layer) noexcept {
+  Pass& pass = layer.pass;
+  project_mixed(team, layer, layer.weights.attn_output);
   end_part(team, pass, PassPart::attention);
   add_branch(team, pass, pass.faults.mixer);
 
@@ -138,7 +143,18 @@ void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
   run_experts(team, layer);
   end_part(team, pass, PassPart::experts);
   add_branch(team, pass, pass.faults.layer);
+}
 
+void run_layer(quant::Team& team, Pass& pass, int index) noexcept {
+  const LayerStep layer = layer_of(pass, index);
+  norm_rows(team, pass, layer.weights.attn_norm, mixer_forms(layer));
+  end_part(team, pass, PassPart::rest);
+  mix(team, layer);
+  if (pass.n_rows() > 0) {
+    finish_layer(team, layer);
+  } else {
+    end_part(team, pass, PassPart::attention);
+  }
   team.once([&] { look_at(layer); });
 }
 

@@ -93,6 +93,7 @@ void Workspace::lay_out(Arena& arena, const WorkspaceSizes& sizes) noexcept {
   lay_out_latent(arena, sizes);
   lay_out_experts(arena, sizes);
   logit_rows = arena.take<int32_t>(n);
+  wanted_rows = arena.take<TokenRow>(n);
   logits = floats(sizes.n_logits, sizes.n_vocab);
   sequence_lengths = arena.take<int32_t>(n);
   first_of_sequence = arena.take<int32_t>(n + 1);

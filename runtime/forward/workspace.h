@@ -10,6 +10,7 @@
 #include "quant/kernel_set.h"
 #include "runtime/experts/expert_store.h"
 #include "runtime/forward/activation_buffer.h"
+#include "runtime/forward/forward.h"
 #include "runtime/forward/position_bias.h"
 #include "runtime/model/model_config.h"
 #include "runtime/model/weights.h"
@@ -108,8 +109,9 @@ class Workspace {
   quant::MatmulJob* down_jobs = nullptr;  // [n_experts + 1]
 
   // the head
-  int32_t* logit_rows = nullptr;  // [n_rows]
-  float* logits = nullptr;        // [n_logits][n_vocab]
+  int32_t* logit_rows = nullptr;    // [n_rows]
+  TokenRow* wanted_rows = nullptr;  // [n_rows]: those, once the others have ended
+  float* logits = nullptr;          // [n_logits][n_vocab]
 
   PositionBias encoder_bias, decoder_bias;
 

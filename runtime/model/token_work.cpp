@@ -84,6 +84,17 @@ Work ffn_work(const LayerConfig& config, const LayerWeights& layer, int64_t d_mo
          vector_work(layer.shared_router, d_model);
 }
 
+// Behind its keys and values.
+Work asking_work(const LayerConfig& config, const LayerWeights& layer, int64_t d_model) noexcept {
+  return linear_work(layer.q_a) + linear_work(layer.q) + heads_work(layer.k_b, config) +
+         heads_work(layer.k_b_transposed, config) + heads_work(layer.v_b, config) +
+         linear_work(layer.attn_output) + source_work(layer, d_model) +
+         ffn_work(config, layer, d_model);
+}
+
+// Of tokens at positions [first, first + n), each of which sees itself and all before it.
+constexpr uint64_t n_seen(uint64_t first, uint64_t n) { return n * first + n * (n + 1) / 2; }
+
 }  // namespace
 
 Work expert_work(const LayerWeights& layer) noexcept {
@@ -101,6 +112,8 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
                 attention_work(layer, tensors) + source_work(tensors, config.d_model) +
                 norm_work(tensors.ffn_norm, config.d_model) +
                 ffn_work(layer, tensors, config.d_model);
+    const bool is_last = i + 1 == weights.layers.size();
+    if (is_last) work.spared_ops = asking_work(layer, tensors, config.d_model).ops;
     if (layer.carries_state()) continue;  // nothing is remembered of each position
     const auto cached = static_cast<uint64_t>(layer.cached_width());
     const uint64_t multiplied =
@@ -109,6 +122,9 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
     const Work remembered = {cached * cache_element_bytes, 2 * multiplied};
     Work& position = layer.is_windowed ? work.windowed_position : work.position;
     position = position + remembered;
+    if (is_last)
+      (layer.is_windowed ? work.spared_windowed_position_ops : work.spared_position_ops) =
+          remembered.ops;
     if (layer.attends_source) work.source_position = work.source_position + remembered;
   }
   work.window = config.window;
@@ -123,16 +139,22 @@ Work TokenWork::decode(int64_t n_positions, int64_t n_source) const noexcept {
          static_cast<uint64_t>(n_source) * source_position;
 }
 
+uint64_t TokenWork::n_seen_in_windows(int64_t first, int64_t n_tokens) const noexcept {
+  if (windowed_position.ops == 0) return 0;
+  uint64_t n = 0;
+  for (int64_t i = 0; i < n_tokens; ++i)
+    n += static_cast<uint64_t>(window.n_visible(static_cast<int32_t>(first + i)));
+  return n;
+}
+
 uint64_t TokenWork::prefill_ops(int64_t first, int64_t n_tokens) const noexcept {
   if (n_tokens == 0) return 0;
-  const auto n = static_cast<uint64_t>(n_tokens);
-  // Token i of n sees first + i + 1 positions.
-  const uint64_t n_visible = n * static_cast<uint64_t>(first) + n * (n + 1) / 2;
-  uint64_t n_windowed = 0;
-  if (windowed_position.ops > 0)
-    for (int64_t i = 0; i < n_tokens; ++i)
-      n_windowed += static_cast<uint64_t>(window.n_visible(static_cast<int32_t>(first + i)));
-  return n * body.ops + n_visible * position.ops + n_windowed * windowed_position.ops + head.ops;
+  const auto n = static_cast<uint64_t>(n_tokens), before = static_cast<uint64_t>(first);
+  const uint64_t all = n * body.ops + n_seen(before, n) * position.ops +
+                       n_seen_in_windows(first, n_tokens) * windowed_position.ops + head.ops;
+  const uint64_t spared = (n - 1) * spared_ops + n_seen(before, n - 1) * spared_position_ops +
+                          n_seen_in_windows(first, n_tokens - 1) * spared_windowed_position_ops;
+  return all - spared;
 }
 
 }  // namespace larder::runtime

@@ -27,6 +27,10 @@ struct TokenWork {
   // that see the window.
   Work position, windowed_position;
   Work source_position;  // attention over one position of a source, in all layers
+  // Operations of these that a token is spared which wants no logits: of the last layer it needs
+  // keys and values only. By visible position, too, in one of both.
+  uint64_t spared_ops = 0;
+  uint64_t spared_position_ops = 0, spared_windowed_position_ops = 0;
   Window window;
 
   // One token behind which there are `n_positions` (itself included) and wants logits, with nothing
@@ -35,6 +39,9 @@ struct TokenWork {
   // The operations of tokens at positions [first, first + n_tokens), the last of which wants
   // logits. Bytes depend on how many tokens meet in an expert, so there are none here.
   uint64_t prefill_ops(int64_t first, int64_t n_tokens) const noexcept;
+
+ private:
+  uint64_t n_seen_in_windows(int64_t first, int64_t n_tokens) const noexcept;
 };
 
 // One token's way through one routed expert of a layer.
