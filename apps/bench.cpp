@@ -1,4 +1,5 @@
 // larder bench: tokens a second, beside what this machine could do at most.
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,21 +21,36 @@ constexpr int32_t kMostSequences = 4096;
 
 struct BenchOptions {
   std::string model;
-  std::string file;  // of the result, as JSON; empty: none
+  std::optional<std::string> file;  // of the result, as JSON
   OutputOptions output;
   runtime::SessionOptions session;
   BenchmarkOptions benchmark;
 };
 
+Status bad_option(const char* name, std::string message) {
+  return Status(Cause::invalid_argument, std::move(message), std::string("option ") + name);
+}
+
 Status check(const BenchmarkOptions& options) {
-  const auto bad = [](std::string message) {
-    return Status(Cause::invalid_argument, std::move(message), "option parallel");
-  };
-  if (options.n_parallel == 0) return {};
-  if (options.n_predict == 0) return bad("decodes nothing with --n-gen 0");
+  if (options.n_parallel > 0 && options.n_predict == 0)
+    return bad_option("parallel", "decodes nothing with --n-gen 0");
   if (int64_t{options.n_parallel} * options.n_predict > kMostTokens)
-    return bad("times --n-gen is more than " + std::to_string(kMostTokens) + " tokens");
+    return bad_option("parallel",
+                      "times --n-gen is more than " + std::to_string(kMostTokens) + " tokens");
+  if (options.n_prompt == 0 && options.n_predict == 0)
+    return bad_option("n-gen", "is 0, as --n-prompt is: there is nothing to measure");
   return {};
+}
+
+Status check_context(int32_t n_ctx, const BenchmarkOptions& options) {
+  const int32_t n_positions = options.n_positions();
+  if (n_ctx == 0 || n_ctx >= n_positions) return {};
+  const int32_t depth = *std::max_element(options.depths.begin(), options.depths.end());
+  return bad_option("ctx-size",
+                    std::to_string(n_ctx) + " is less than the " + std::to_string(n_positions) +
+                        " tokens of a sequence: " + std::to_string(depth) + " of --n-depth and " +
+                        std::to_string(n_positions - depth) + " behind them; give --ctx-size " +
+                        std::to_string(n_positions) + ", or none");
 }
 
 Status refuse_encoder(const runtime::Model& model) {
@@ -58,9 +74,9 @@ Status write(std::optional<Output>& file, const BenchOptions& options, const Ben
 
 Result<std::optional<Output>> open_result(const BenchOptions& options,
                                           const runtime::Model& model) {
-  if (options.file.empty()) return std::optional<Output>();
+  if (!options.file) return std::optional<Output>();
   const std::string in_use[] = {model.file().path()};
-  Result<Output> file = Output::open(options.file, in_use);
+  Result<Output> file = Output::open(*options.file, in_use);
   if (!file) return file.status();
   return std::optional<Output>(std::move(*file));
 }
@@ -79,14 +95,16 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
                        const runtime::SessionOptions& resolved) {
   const auto plan = runtime::Session::plan(*model, resolved);
   if (!plan) return fail(plan.status());
-  if (Status s = check(options.benchmark); !s.ok()) return fail(s);
   auto file = open_result(options, *model);
   if (!file) return fail(file.status());
 
-  const double loaded = watch.seconds();
+  double load_seconds = watch.seconds();
   const auto before = measure_limits(resolved, plan->is_paged ? plan->limit_bytes / 4 : SIZE_MAX);
   if (!before) return fail(before.status());
   // Their memory is given back before the session takes its own.
+  const Stopwatch warming;
+  if (Status s = warm_up(*model, resolved, options.output); !s.ok()) return fail(s);
+  load_seconds += warming.seconds();
   Benchmark crowd;
   if (options.benchmark.n_parallel > 0) {
     const Status status = run_parallel(model, resolved, options.benchmark, crowd);
@@ -95,7 +113,7 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
   const Stopwatch loading;
   const auto session = open_session(model, resolved, options.output);
   if (!session) return fail(session.status());
-  const double load_seconds = loaded + loading.seconds();
+  load_seconds += loading.seconds();
 
   auto result = run_benchmark(**session, options.benchmark);
   if (!result) return fail(result.status());
@@ -112,6 +130,8 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
 }
 
 int run_bench(const BenchOptions& options) {
+  if (Status s = check(options.benchmark); !s.ok()) return fail(s);
+  if (Status s = check_context(options.session.n_ctx, options.benchmark); !s.ok()) return fail(s);
   const Stopwatch watch;
   auto model = load_model(options.model, options.output);
   if (!model) return fail_model(model.status());

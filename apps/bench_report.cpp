@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "apps/file_summary.h"
 #include "apps/paging_report.h"
 #include "apps/terminal.h"
 #include "formats/json/json.h"
@@ -30,18 +31,19 @@ std::string print(const char* format, Values... values) {
   return line;
 }
 
-double gib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
+std::string time_text(double seconds) {
+  return seconds < 1 ? print("%.1f ms", seconds * 1e3) : print("%.2f s", seconds);
+}
 
 std::string heading(const BenchReport& report) {
   const runtime::Model& model = report.session.model();
   const ResidentMemory& peak = report.result.peak;
-  return print("%s: %s, %.2f GiB, loaded in %.2f s\n", model.file().path().c_str(),
-               model.config().architecture.c_str(), gib(model.file().size_bytes()),
-               report.load_seconds) +
-         print("%s, %s%s; peak memory %.2f GiB: %.2f anonymous, %.2f of files\n",
-               counted(report.session.options().n_threads, "thread").c_str(), report.session.isa(),
-               report.session.options().exact ? ", exact" : "", gib(peak.bytes()),
-               gib(peak.anonymous_bytes), gib(peak.file_bytes)) +
+  return model.file().path() + ": " + model.config().architecture + ", " +
+         size_text(model.file().size_bytes()) + ", loaded in " + time_text(report.load_seconds) +
+         "\n" + counted(report.session.options().n_threads, "thread") + ", " +
+         report.session.isa() + (report.session.options().exact ? ", exact" : "") +
+         "; most memory: " + size_text(peak.anonymous_bytes) + " anonymous, " +
+         size_text(peak.file_bytes) + " of files\n" +
          print("major faults: %llu before, %llu while measuring\n\n",
                static_cast<unsigned long long>(report.result.n_faults_before),
                static_cast<unsigned long long>(report.result.n_faults));

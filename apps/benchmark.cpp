@@ -71,7 +71,7 @@ Status Bench::go_to(int32_t depth) {
   depth_ = std::min({depth, depth_, static_cast<int32_t>(session_.tokens().size())});
   depth_ = session_.truncate(depth_);
   if (depth_ == depth) return {};
-  const std::vector<TokenId> before = spread_tokens(depth, session_.model().config().n_vocab);
+  const std::vector<TokenId> before = SpreadTokens(session_.model().config().n_vocab).next(depth);
   const Status status = session_.append(std::span(before).subspan(static_cast<size_t>(depth_)));
   depth_ = depth;
   return status;
@@ -98,9 +98,7 @@ Status Bench::run(Way way, std::span<const TokenId> tokens) {
 Status Bench::measure(Way way, int32_t depth) {
   Measurement m = plan(way, depth);
   if (m.n_tokens == 0) return {};
-  const auto n = static_cast<size_t>(m.n_tokens);
-  const std::vector<TokenId> tokens = spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens,
-                                                    session_.model().config().n_vocab);
+  SpreadTokens spread(session_.model().config().n_vocab);
   std::optional<runtime::ExpertStatistics> unmeasured;
   for (int i = 0; i <= options_.repetitions; ++i) {
     if (Status s = go_to(depth); !s.ok()) return s;
@@ -108,10 +106,9 @@ Status Bench::measure(Way way, int32_t depth) {
       unmeasured = session_.expert_statistics();
       clock_.reset();
     }
+    const std::vector<TokenId> tokens = spread.next(m.n_tokens);
     const Stopwatch watch;
-    if (Status s = run(way, std::span(tokens).subspan(static_cast<size_t>(i) * n, n)); !s.ok()) {
-      return s;
-    }
+    if (Status s = run(way, tokens); !s.ok()) return s;
     if (i > 0) m.seconds.push_back(watch.seconds());
     result_.peak = larger(result_.peak, resident_memory());
   }
@@ -125,12 +122,11 @@ Status Bench::measure(Way way, int32_t depth) {
 
 }  // namespace
 
-std::vector<TokenId> spread_tokens(int64_t n, int32_t n_vocab) {
+std::vector<TokenId> SpreadTokens::next(int32_t n) {
   std::vector<TokenId> tokens(static_cast<size_t>(n));
-  uint64_t state = 1;
   for (TokenId& token : tokens) {
-    state = state * 6364136223846793005u + 1442695040888963407u;  // Source: Knuth, MMIX
-    token = static_cast<TokenId>((state >> 33) % static_cast<uint64_t>(n_vocab));
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Source: Knuth, MMIX
+    token = static_cast<TokenId>((state_ >> 33) % n_vocab_);
   }
   return tokens;
 }
@@ -171,6 +167,7 @@ double Measurement::median_seconds() const noexcept {
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options) {
   Benchmark result;
   result.n_faults_before = major_faults();
+  result.peak = resident_memory();
   session.truncate(0);
   Bench bench(session, options, result);
   for (const int32_t depth : options.depths) {

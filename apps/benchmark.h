@@ -57,7 +57,8 @@ struct Measurement {
 
 struct Benchmark {
   std::vector<Measurement> measurements;
-  ResidentMemory peak;                         // of what was seen behind each repetition
+  // Of what was seen when loading was done and behind each repetition.
+  ResidentMemory peak;
   uint64_t n_faults_before = 0, n_faults = 0;  // major_faults(): before, and of measuring
 };
 
@@ -78,6 +79,14 @@ Status run_parallel(std::shared_ptr<const runtime::Model> model,
 
 // Tokens from all over the vocabulary, the same ones in every run of the program. Their text means
 // nothing, so that no repetition is easier than another.
-std::vector<formats::TokenId> spread_tokens(int64_t n, int32_t n_vocab);
+class SpreadTokens {
+ public:
+  explicit SpreadTokens(int32_t n_vocab) noexcept : n_vocab_(static_cast<uint64_t>(n_vocab)) {}
+  std::vector<formats::TokenId> next(int32_t n);
+
+ private:
+  uint64_t n_vocab_;
+  uint64_t state_ = 1;
+};
 
 }  // namespace larder::apps

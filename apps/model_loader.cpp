@@ -31,7 +31,7 @@ bool is_resident(std::span<const std::byte> range) {
 
 // Reads what is not in memory, through the descriptor: a page that cannot be read is an error
 // here and no fault of the mapping.
-Status warm_up(const formats::GgufFile& file, ProgressLine& progress) {
+Status read_cold_parts(const formats::GgufFile& file, ProgressLine& progress) {
   std::vector<std::byte> buffer(kPieceBytes);
   uint64_t done = 0;
   for (int i = 0; i < file.n_shards(); ++i) {
@@ -57,14 +57,9 @@ Status warm_up(const formats::GgufFile& file, ProgressLine& progress) {
 Result<std::unique_ptr<runtime::Session>> load(std::shared_ptr<const runtime::Model> model,
                                                const runtime::SessionOptions& options,
                                                const OutputOptions& output) {
-  const auto plan = runtime::Session::plan(*model, options);
-  if (!plan) return plan.status();
+  if (Status s = warm_up(*model, options, output); !s.ok()) return s;
   const Terminal screen(STDERR_FILENO, output.color);
   ProgressLine progress(screen, "loading (MiB)", output.is_quiet);
-  const formats::GgufFile& file = model->file();
-  if (!plan->is_paged && file.size_bytes() <= runtime::available_memory().available_bytes) {
-    if (Status s = warm_up(file, progress); !s.ok()) return s;
-  }
   return runtime::Session::create(
       std::move(model), options, [&progress](uint64_t done, uint64_t total) {
         progress.update(static_cast<int64_t>(done >> 20), static_cast<int64_t>(total >> 20));
@@ -102,6 +97,17 @@ Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& mode
     for (const std::string& warning : (*opened)->warnings()) complain("warning: " + warning);
   }
   return opened;
+}
+
+Status warm_up(const runtime::Model& model, const runtime::SessionOptions& options,
+               const OutputOptions& output) {
+  const auto plan = runtime::Session::plan(model, options);
+  if (!plan) return plan.status();
+  const formats::GgufFile& file = model.file();
+  if (plan->is_paged || file.size_bytes() > runtime::available_memory().available_bytes) return {};
+  const Terminal screen(STDERR_FILENO, output.color);
+  ProgressLine progress(screen, "loading (MiB)", output.is_quiet);
+  return read_cold_parts(file, progress);
 }
 
 Result<std::unique_ptr<runtime::Session>> open_session(std::shared_ptr<const runtime::Model> model,

@@ -16,6 +16,11 @@ namespace larder::apps {
 Result<std::shared_ptr<const runtime::Model>> load_model(const std::string& model,
                                                          const OutputOptions& output);
 
+// Reads the cold parts of the mapped file once from end to end, unless it will be paged or the free
+// memory does not hold it. Error `cancelled` by a signal.
+Status warm_up(const runtime::Model& model, const runtime::SessionOptions& options,
+               const OutputOptions& output);
+
 // A session that signals cancel, with its weights in memory: as they are in the mapped file, cold
 // parts read once from end to end where the free memory holds them, so that the first answer does
 // not wait for the disk page by page; or paged, within options.ram_bytes. Says on stderr what is

@@ -7,6 +7,7 @@
 
 #include "apps/benchmark.h"
 #include "apps/pass_watchers.h"
+#include "apps/signals.h"
 #include "apps/timings.h"
 #include "quant/dispatch.h"
 #include "runtime/forward/forward.h"
@@ -65,12 +66,14 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
     return Status::out_of_memory();
   const auto ram = runtime::plan_ram(*model, with);
   if (!ram) return ram.status().with_file(model->file().path());
-  auto residence = runtime::take_residence(std::move(model), *ram, {});
+  auto residence = runtime::take_residence(std::move(model), *ram,
+                                           [](uint64_t, uint64_t) { return !is_ending(); });
   if (!residence) return residence.status();
   with.forward.experts = residence->experts;
 
   std::unique_ptr<Crowd> crowd(new Crowd(residence->model, options));
   for (int32_t i = 0; i < options.n_parallel; ++i) {
+    if (is_ending()) return Status(Cause::cancelled, "interrupted");
     auto state = SequenceState::create(residence->model->config(), with.n_ctx, with.cache,
                                        with.forward.max_rows);
     if (!state) return state.status();
@@ -86,16 +89,17 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
 // All sequences hold the same past; each has a copy of its keys and values.
 Status Crowd::fill(int32_t depth) {
   for (SequenceState* state : sequences_) state->truncate(0);
-  const std::vector<TokenId> before = spread_tokens(depth, model_->config().n_vocab);
+  const std::vector<TokenId> before = SpreadTokens(model_->config().n_vocab).next(depth);
   std::vector<runtime::TokenRow> rows;
   SequenceState* const first[] = {sequences_.front()};
   for (int32_t done = 0; done < depth; done += static_cast<int32_t>(rows.size())) {
     rows.clear();
     const int32_t end = std::min(depth, done + forward_->options().max_rows);
     for (int32_t i = done; i < end; ++i) rows.push_back({before[static_cast<size_t>(i)], i, 0});
-    if (Status s = forward_->run(rows, first); !s.ok()) return s;
+    if (Status s = forward_->run(rows, first, &ending_flag()); !s.ok()) return s;
   }
-  for (size_t i = 1; i < sequences_.size(); ++i) sequences_[i]->copy_from(*sequences_[0]);
+  for (size_t i = 1; i < sequences_.size() && !is_ending(); ++i)
+    sequences_[i]->copy_from(*sequences_[0]);
   return {};
 }
 
@@ -106,7 +110,7 @@ Status Crowd::step(std::span<const TokenId> tokens) {
     rows.push_back({tokens[i], sequences_[i]->n_positions(), static_cast<int32_t>(i), true});
   }
   counter_.start();
-  return forward_->run(rows, sequences_, nullptr, &counter_);
+  return forward_->run(rows, sequences_, &ending_flag(), &counter_);
 }
 
 runtime::TokenWork Crowd::work() const noexcept {
@@ -149,9 +153,7 @@ void Crowd::count_experts(Measurement& m) const {
 Status Crowd::measure(int32_t depth, Benchmark& result) {
   Measurement m = plan(depth);
   const auto n = static_cast<size_t>(options_.n_parallel);
-  const std::vector<TokenId> tokens =
-      spread_tokens(int64_t{options_.repetitions + 1} * m.n_tokens, model_->config().n_vocab);
-  std::span<const TokenId> next(tokens);
+  SpreadTokens spread(model_->config().n_vocab);
   const runtime::ExpertStore& store = *forward_->options().experts;
   std::optional<runtime::ExpertStatistics> unmeasured;  // none of mapped experts
   if (Status s = fill(depth); !s.ok()) return s;
@@ -166,9 +168,10 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
       counter_.forget();
       counter_.reset();
     }
+    const std::vector<TokenId> tokens = spread.next(m.n_tokens);
     const Stopwatch watch;
-    for (int32_t t = 0; t < options_.n_predict; ++t, next = next.subspan(n)) {
-      if (Status s = step(next.first(n)); !s.ok()) return s;
+    for (size_t at = 0; at < tokens.size(); at += n) {
+      if (Status s = step(std::span(tokens).subspan(at, n)); !s.ok()) return s;
     }
     if (i > 0) m.seconds.push_back(watch.seconds());
     result.peak = larger(result.peak, resident_memory());
@@ -190,6 +193,7 @@ Status run_parallel(std::shared_ptr<const runtime::Model> model,
   auto crowd = Crowd::create(std::move(model), session, options);
   if (!crowd) return crowd.status();
   const uint64_t n_faults_before = major_faults();
+  result.peak = larger(result.peak, resident_memory());
   for (const int32_t depth : options.depths) {
     if (Status s = (*crowd)->measure(depth, result); !s.ok()) return s;
   }

@@ -1,6 +1,7 @@
 // What of this process is in RAM.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace larder::apps {
@@ -8,12 +9,11 @@ namespace larder::apps {
 struct ResidentMemory {
   uint64_t anonymous_bytes = 0;  // allocated
   uint64_t file_bytes = 0;       // mapped files, program and libraries included
-
-  uint64_t bytes() const noexcept { return anonymous_bytes + file_bytes; }
 };
 
+// The most of each kind, which need not have been there together.
 inline ResidentMemory larger(ResidentMemory a, ResidentMemory b) noexcept {
-  return a.bytes() < b.bytes() ? b : a;
+  return {std::max(a.anonymous_bytes, b.anonymous_bytes), std::max(a.file_bytes, b.file_bytes)};
 }
 
 // Now. Zeros if the system does not say.

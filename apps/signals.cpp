@@ -21,6 +21,7 @@ std::atomic<runtime::Session*> g_session{nullptr};
 std::atomic<runtime::Engine*> g_engine{nullptr};
 std::atomic<int> g_interrupts{0};
 std::atomic<bool> g_is_terminated{false};
+std::atomic<bool> g_is_ending{false};  // either of them
 std::atomic<bool> g_ends_at_second{false};
 std::atomic<bool> g_screen_changed{false};
 
@@ -37,6 +38,7 @@ void on_signal(int signal) {
   } else {
     g_is_terminated = true;
   }
+  g_is_ending = true;
   if (runtime::Session* const session = g_session) session->cancel();
   if (runtime::Engine* const engine = g_engine) engine->cancel();
 }
@@ -77,7 +79,12 @@ CancelsOnSignal::~CancelsOnSignal() { g_engine = nullptr; }
 bool is_interrupted() noexcept { return g_interrupts > 0; }
 bool is_terminated() noexcept { return g_is_terminated; }
 void end_at_second_signal() noexcept { g_ends_at_second = true; }
-void forget_interrupt() noexcept { g_interrupts = 0; }
+const std::atomic<bool>& ending_flag() noexcept { return g_is_ending; }
+void forget_interrupt() noexcept {
+  g_interrupts = 0;
+  g_is_ending = false;
+  if (g_is_terminated) g_is_ending = true;  // also one that comes in between
+}
 int open_until_ending(const std::string& path, int flags, mode_t mode) noexcept {
   while (!is_ending()) {
     const int descriptor = ::open(path.c_str(), flags, mode);

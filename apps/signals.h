@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <string>
 
 #include "runtime/session/engine.h"
@@ -31,6 +32,8 @@ class CancelsOnSignal {
 bool is_interrupted() noexcept;
 bool is_terminated() noexcept;
 inline bool is_ending() noexcept { return is_interrupted() || is_terminated(); }
+// True as long as is_ending(); what passes without a session are cancelled by.
+const std::atomic<bool>& ending_flag() noexcept;
 // From now on the first signal is answered by keeping what is done; a second one ends the program
 // at once.
 void end_at_second_signal() noexcept;

@@ -1,8 +1,11 @@
 // larder bench: what its figures are made of, and that every way of use it is asked for is there.
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <array>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -20,6 +23,7 @@ using larder::tests::content;
 using larder::tests::Finished;
 using larder::tests::has;
 using larder::tests::larder_run;
+using larder::tests::run_for;
 using larder::tests::TemporaryFolder;
 using nlohmann::json;
 
@@ -39,6 +43,32 @@ void check_speeds(const json& measurement) {
   CHECK(speed["min"].get<double>() > 0);
   CHECK(speed["min"].get<double>() <= speed["median"].get<double>());
   CHECK(speed["median"].get<double>() <= speed["max"].get<double>());
+}
+
+// Writes a model whose routed experts are zeros that take no place on the disk.
+constexpr uint64_t kHollowExpertBytes = 3 * (uint64_t{128} << 20);
+void write_hollow_model(const std::string& path) {
+  constexpr uint32_t kWidth = 4096;
+  tests::TinyShape shape;
+  shape.n_layers = 1;
+  shape.d_model = 256;
+  shape.n_experts = 32;
+  tests::GgufBuilder builder = tests::tiny_model(shape);
+  builder.key("qwen3moe.expert_feed_forward_length").value = tests::le32(kWidth);
+  uint64_t end = 0;
+  for (tests::RawTensor& tensor : builder.tensors) {
+    if (has(tensor.name, "_exps")) tensor.data.clear();
+    end += (tensor.data.size() + builder.alignment - 1) / builder.alignment * builder.alignment;
+  }
+  for (tests::RawTensor& tensor : builder.tensors) {
+    if (!has(tensor.name, "_exps")) continue;
+    tensor.dims[has(tensor.name, "down") ? 0 : 1] = kWidth;
+    tensor.offset = end;
+    end += kHollowExpertBytes / 3;
+  }
+  const tests::Bytes bytes = builder.build();
+  std::ofstream(path, std::ios::binary) << bytes;
+  std::filesystem::resize_file(path, bytes.size() + kHollowExpertBytes);
 }
 
 }  // namespace
@@ -182,7 +212,64 @@ TEST_CASE("bench: the result goes to a file as well, whole or not at all") {
   check_error(larder_run(nowhere), 1, "bench.json");
 }
 
+TEST_CASE("bench: the most memory of each kind is told, whenever it was") {
+  const ResidentMemory most = larger({.anonymous_bytes = 5, .file_bytes = 1}, {4, 9});
+  CHECK(most.anonymous_bytes == 5);
+  CHECK(most.file_bytes == 9);
+}
+
+TEST_CASE("bench: mapped experts are not copied, and read from the disk before measuring") {
+  const TemporaryFolder folder;
+  const std::string file = folder.path() + "/hollow.gguf";
+  write_hollow_model(file);
+  const Finished run = larder_run({"bench", "-m", file, "-p", "64", "-n", "8", "-r", "1",
+                                   "--parallel", "4", "--ram", "1000G", "--json"});
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  const auto model = runtime::Model::open(file);
+  REQUIRE(model.ok());
+  const auto plan = runtime::Session::plan(**model, {});  // its context is longer
+  REQUIRE(plan.ok());
+  CHECK(plan->needs.all_expert_bytes == kHollowExpertBytes);
+  const json result = json::parse(run.out), memory = result["peak_memory"];
+  CHECK(memory["anonymous_bytes"].get<uint64_t>() <
+        plan->needs.dense_bytes + plan->needs.cache_bytes + 300'000'000);
+  CHECK(memory["file_bytes"].get<uint64_t>() > kHollowExpertBytes / 2);
+  // One or another page of the program may be missing.
+  CHECK(result["major_faults"]["measuring"].get<int64_t>() < 10);
+}
+
+TEST_CASE("bench: tokens are the same however many are asked for at once") {
+  SpreadTokens some(100), all(100);
+  std::vector<formats::TokenId> joined = some.next(3);
+  for (const formats::TokenId token : some.next(5)) joined.push_back(token);
+  CHECK(joined == all.next(8));
+}
+
+TEST_CASE("bench: a signal ends every way of use, however long it would take") {
+  const std::vector<std::vector<std::string>> works = {
+      {"-p", "0", "-n", "400", "-r", "2000", "--parallel", "8"},
+      {"-p", "0", "-n", "400", "-r", "2000", "--parallel", "8", "--ram", "60M"},
+      {"-p", "1000000", "-n", "0", "-r", "10000"}};
+  for (const std::vector<std::string>& work : works) {
+    for (const int signal : {SIGINT, SIGTERM}) {
+      std::vector<std::string> command = {LARDER_PROGRAM, "bench"};
+      command.insert(command.end(), work.begin(), work.end());
+      CAPTURE(work.back());
+      CHECK(run_for(command, signal, 2'000'000) == (signal == SIGINT ? 130 : 143));
+    }
+  }
+}
+
+TEST_CASE("bench: a context that is too short is refused before anything is measured") {
+  check_error(larder_run({"bench", "-d", "0,4096", "-c", "128"}), 2, "--ctx-size 4608");
+  check_error(larder_run({"bench", "-p", "20", "-n", "12", "--mixed", "-c", "31"}), 2,
+              "--ctx-size 32");
+  CHECK(larder_run({"bench", "-p", "20", "-n", "12", "-r", "1", "-c", "20"}).code == 0);
+}
+
 TEST_CASE("bench: what cannot be measured is said") {
+  check_error(larder_run({"bench", "-p", "0", "-n", "0"}), 2, "nothing to measure");
+  check_error(larder_run({"bench", "-o", ""}), 2, "needs the name of a file");
   check_error(larder_run({"bench", "-n", "0", "--parallel", "2"}), 2, "decodes nothing");
   check_error(larder_run({"bench", "-d", "0,x"}), 2, "x");
   check_error(larder_run({"bench", "-d", "-1"}), 2, "-1");
