@@ -31,7 +31,7 @@ class Bench {
         options_(options),
         result_(result),
         work_(runtime::token_work(session.model().config(), session.model().weights(),
-                                  session.options().exact ? sizeof(float) : sizeof(uint16_t))) {}
+                                  {*session.options().cache_k, *session.options().cache_v})) {}
 
   Status measure(Way way, int32_t depth);
 

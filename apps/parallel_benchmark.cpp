@@ -114,9 +114,7 @@ Status Crowd::step(std::span<const TokenId> tokens) {
 }
 
 runtime::TokenWork Crowd::work() const noexcept {
-  const bool is_exact = forward_->options().arithmetic == quant::Arithmetic::exact;
-  return runtime::token_work(model_->config(), model_->weights(),
-                             is_exact ? sizeof(float) : sizeof(uint16_t));
+  return runtime::token_work(model_->config(), model_->weights(), states_.front()->types());
 }
 
 // Operations of all tokens. Bytes: what does not depend on the routing, weights read once a step

@@ -153,6 +153,24 @@ TEST_CASE("bench: one sequence decoded in a crowd of one costs what decoding cos
   CHECK(crowd["n_tokens"] == 7);
 }
 
+TEST_CASE("bench: bytes follow the types of the cache") {
+  const auto measured_with = [](const std::string& keys, const std::string& values) {
+    const Finished run =
+        larder_run({"bench", "-p", "0", "-n", "1", "-d", "99", "-r", "1", "--parallel", "1",
+                    "--cache-type-k", keys, "--cache-type-v", values, "--json"});
+    REQUIRE_MESSAGE(run.code == 0, run.err);
+    const json result = json::parse(run.out);
+    CHECK(result["measurements"][0]["bytes"] == result["measurements"][1]["bytes"]);
+    return result["measurements"][0]["bytes"].get<int64_t>();
+  };
+  // The bundled model: 6 layers, 2 heads of 64 for keys and for values, 100 positions.
+  constexpr int64_t kElements = 100 * 6 * 2 * 64;
+  const int64_t half = measured_with("f16", "f16");
+  CHECK(measured_with("f32", "f32") - half == 2 * kElements * 2);
+  CHECK(half - measured_with("q8_0", "q8_0") == 2 * kElements / 32 * (64 - 34));
+  CHECK(half - measured_with("q8_0", "f16") == kElements / 32 * (64 - 34));
+}
+
 TEST_CASE("bench: sequences share experts, and the bytes say so") {
   const auto bytes_of = [](const std::string& n) {
     const Finished run =

@@ -71,7 +71,7 @@ TEST_CASE("token work: of a layer's experts only the active ones count") {
   const quant::Matrix down = matrix(quant::Format::q6_k, kModel, 512);
   layer.down = ExpertStack{.first = down, .places = std::vector<ExpertStack::Place>(8)};
 
-  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  const TokenWork work = token_work(model_config(config), model_weights(layer), {});
   // Q4_K: 144 bytes per 256 weights; Q6_K: 210.
   const uint64_t expert_bytes = 2 * 512 * 144 + 256 * 2 * 210;
   CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kAttentionWeights) + kNormBytes +
@@ -97,8 +97,8 @@ TEST_CASE("token work: biases and sinks are read, of experts those of the active
   biased.attn_norm.bias = biased.sinks = biased.router_bias = kFloats;
   biased.gate.bias = biased.up.bias = biased.down.bias = kFloats;
 
-  const TokenWork without = token_work(model_config(config), model_weights(plain), 2);
-  const TokenWork with = token_work(model_config(config), model_weights(biased), 2);
+  const TokenWork without = token_work(model_config(config), model_weights(plain), {});
+  const TokenWork with = token_work(model_config(config), model_weights(biased), {});
   CHECK(with.body.bytes - without.body.bytes ==
         sizeof(float) * (kModel + kHeads + 8 + 2 * (2 * 512 + kModel)));
   CHECK(with.body.ops == without.body.ops);
@@ -112,7 +112,7 @@ TEST_CASE("token work: a layer with a window reads no more positions than it sho
   config.window = {WindowKind::sliding, 4};
   ModelWeights weights = model_weights(attention_weights());
   weights.layers.push_back(attention_weights());
-  const TokenWork work = token_work(config, weights, 2);
+  const TokenWork work = token_work(config, weights, {});
   CHECK(work.position.ops == 2 * 2 * 4 * 64);
   CHECK(work.windowed_position.ops == work.position.ops);
 
@@ -138,7 +138,7 @@ TEST_CASE("token work: a dense layer is its one expert") {
   layer.shared_down = matrix(quant::Format::q8_0, kModel, 512);
   layer.q.bias = kFloats;
 
-  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  const TokenWork work = token_work(model_config(config), model_weights(layer), {});
   CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kAttentionWeights + 3 * 512 * 256) +
                                kNormBytes + kHeads * kHead * 4);
   CHECK(work.body.ops == 2 * (kAttentionWeights + 3 * 512 * 256));
@@ -165,12 +165,16 @@ TEST_CASE("token work: latent attention reads its latent's matrices and one key 
   constexpr uint64_t kWeights =
       96 * 256 + 256 * 96 + 160 * 256 + 256 * 256 + 4 * (128 * 32 + 64 * 128);
   for (const LayerWeights& weights : {layer, legacy}) {
-    const TokenWork work = token_work(model_config(config), model_weights(weights), 2);
+    const TokenWork work = token_work(model_config(config), model_weights(weights), {});
     CHECK(work.body.bytes == q8_bytes(kModel) + q8_bytes(kWeights) + (96 + 128) * 4);
     CHECK(work.body.ops == 2 * kWeights);
     CHECK(work.spared_ops == 2 * (kWeights - 160 * 256));  // all but what makes the latent
     // The value is the front of the key; four queries of 160 are multiplied, and 128 gathered.
     CHECK(work.position.bytes == (128 + 32) * 2);
+    // A latent has the type of keys.
+    CHECK(
+        token_work(model_config(config), model_weights(weights), {CacheType::q8_0, CacheType::f32})
+            .position.bytes == (128 + 32) / 32 * 34);
     CHECK(work.position.ops == 2 * 4 * (160 + 128));
   }
 }
@@ -191,7 +195,7 @@ TEST_CASE("token work: a layer that carries a state reads and writes it, whateve
   layer.conv_taps = layer.step_bias = layer.step_scale = layer.mixed_norm = kFloats;
 
   constexpr uint64_t kWeights = (384 + 256 + 256 + 4 + 4) * 256, kState = 4 * 32 * 64;
-  const TokenWork work = token_work(model_config(config), model_weights(layer), 2);
+  const TokenWork work = token_work(model_config(config), model_weights(layer), {});
   // The state, twice; taps and the inputs that they meet; biases, scales and the norm.
   CHECK(work.body.bytes ==
         q8_bytes(kModel) + q8_bytes(kWeights) + 4 * (2 * kState + 2 * 4 * 384 + 2 * 4 + 64));
@@ -204,14 +208,38 @@ TEST_CASE("token work: a layer that carries a state reads and writes it, whateve
   LayerWeights convolution;
   convolution.conv_input.weight = matrix(quant::Format::q8_0, 3 * 384, kModel);
   convolution.conv_taps = kFloats;
-  const TokenWork less = token_work(model_config(config), model_weights(convolution), 2);
+  const TokenWork less = token_work(model_config(config), model_weights(convolution), {});
   CHECK(less.body.bytes == q8_bytes(kModel) + q8_bytes(3 * 384 * 256) + 4 * 2 * 4 * 384);
   CHECK(less.position.bytes == 0);
 }
 
+TEST_CASE("token work: keys and values are read as they are kept") {
+  const auto position_bytes = [](CacheTypes types) {
+    return token_work(model_config(attention_config()), model_weights(attention_weights()), types)
+        .position.bytes;
+  };
+  // 2 heads of 64 each; Q8_0: 34 bytes per 32.
+  CHECK(position_bytes(CacheType::f32) == 2 * 2 * 64 * 4);
+  CHECK(position_bytes(CacheType::f16) == 2 * 2 * 64 * 2);
+  CHECK(position_bytes(CacheType::q8_0) == 2 * 2 * 2 * 34);
+  CHECK(position_bytes({CacheType::q8_0, CacheType::f32}) == 2 * 2 * 34 + 2 * 64 * 4);
+  CHECK(position_bytes({CacheType::f16, CacheType::q8_0}) == 2 * 64 * 2 + 2 * 2 * 34);
+}
+
+TEST_CASE("token work: operations with float weights are none of 8 bits") {
+  LayerWeights layer = attention_weights();
+  const auto work_of = [&] {
+    return token_work(model_config(attention_config()), model_weights(layer), {});
+  };
+  CHECK(work_of().body.int8_ops == work_of().body.ops);
+  layer.q.weight = matrix(quant::Format::f16, kHeads * kHead, kModel);
+  CHECK(work_of().body.int8_ops == work_of().body.ops - 2 * 256 * 256);
+  CHECK(work_of().position.int8_ops == 0);
+}
+
 TEST_CASE("token work: attention grows with what is visible") {
   const TokenWork work =
-      token_work(model_config(attention_config()), model_weights(attention_weights()), 2);
+      token_work(model_config(attention_config()), model_weights(attention_weights()), {});
   // K and V of 2 heads of 64 in two bytes; q.k and p.v of 4 heads.
   CHECK(work.position.bytes == 2 * 2 * 64 * 2);
   CHECK(work.position.ops == 2 * 2 * 4 * 64);

@@ -186,10 +186,6 @@ struct LayerConfig {
     return mixer == Mixer::mla ? d_latent + d_rotated : d_key;
   }
   int32_t d_cached_value() const noexcept { return mixer == Mixer::mla ? d_latent : d_value; }
-  // Elements that are remembered of one position.
-  int32_t cached_width() const noexcept {
-    return mixer == Mixer::mla ? d_cached_key() : k_width() + v_width();
-  }
 };
 
 // Neighbouring layers [first, end) that rows go through.

@@ -9,8 +9,10 @@ Work vector_work(const float* data, int64_t n) noexcept {
 
 Work matrix_work(const quant::Matrix& matrix) noexcept {
   if (matrix.data == nullptr) return {};
-  return {matrix.bytes(),
-          2 * static_cast<uint64_t>(matrix.n_rows) * static_cast<uint64_t>(matrix.n_cols)};
+  const uint64_t ops =
+      2 * static_cast<uint64_t>(matrix.n_rows) * static_cast<uint64_t>(matrix.n_cols);
+  const quant::FormatTraits& traits = *quant::find_format(static_cast<int32_t>(matrix.format));
+  return {matrix.bytes(), ops, traits.activation == quant::ActivationFormat::f32 ? 0 : ops};
 }
 
 Work linear_work(const Linear& linear) noexcept {
@@ -92,6 +94,14 @@ Work asking_work(const LayerConfig& config, const LayerWeights& layer, int64_t d
          ffn_work(config, layer, d_model);
 }
 
+// Of a layer's keys and values; a latent is both.
+uint64_t position_bytes(const LayerConfig& layer, CacheTypes types) noexcept {
+  const bool is_latent = layer.mixer == Mixer::mla;
+  return static_cast<uint64_t>(layer.n_kv_heads) *
+         (cached_bytes(types.keys, layer.d_cached_key()) +
+          (is_latent ? 0 : cached_bytes(types.values, layer.d_value)));
+}
+
 // Of tokens at positions [first, first + n), each of which sees itself and all before it.
 constexpr uint64_t n_seen(uint64_t first, uint64_t n) { return n * first + n * (n + 1) / 2; }
 
@@ -102,7 +112,7 @@ Work expert_work(const LayerWeights& layer) noexcept {
 }
 
 TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
-                     size_t cache_element_bytes) noexcept {
+                     CacheTypes cache) noexcept {
   TokenWork work;
   work.body.bytes = quant::row_bytes(weights.token_embd.format, weights.token_embd.n_cols);
   for (auto i = static_cast<size_t>(config.decoder().first); i < weights.layers.size(); ++i) {
@@ -115,11 +125,10 @@ TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
     const bool is_last = i + 1 == weights.layers.size();
     if (is_last) work.spared_ops = asking_work(layer, tensors, config.d_model).ops;
     if (layer.carries_state()) continue;  // nothing is remembered of each position
-    const auto cached = static_cast<uint64_t>(layer.cached_width());
     const uint64_t multiplied =
         static_cast<uint64_t>(layer.n_heads) *
         static_cast<uint64_t>(layer.d_cached_key() + layer.d_cached_value());
-    const Work remembered = {cached * cache_element_bytes, 2 * multiplied};
+    const Work remembered = {position_bytes(layer, cache), 2 * multiplied};
     Work& position = layer.is_windowed ? work.windowed_position : work.position;
     position = position + remembered;
     if (is_last)

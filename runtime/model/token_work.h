@@ -2,9 +2,9 @@
 // definition that figures of speed are derived from.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
+#include "runtime/model/cache_type.h"
 #include "runtime/model/model_config.h"
 #include "runtime/model/weights.h"
 
@@ -15,9 +15,14 @@ namespace larder::runtime {
 struct Work {
   uint64_t bytes = 0;
   uint64_t ops = 0;
+  uint64_t int8_ops = 0;  // of these, with 8-bit activations, unless arithmetic is exact
 
-  friend Work operator+(Work a, Work b) noexcept { return {a.bytes + b.bytes, a.ops + b.ops}; }
-  friend Work operator*(uint64_t n, Work a) noexcept { return {n * a.bytes, n * a.ops}; }
+  friend Work operator+(Work a, Work b) noexcept {
+    return {a.bytes + b.bytes, a.ops + b.ops, a.int8_ops + b.int8_ops};
+  }
+  friend Work operator*(uint64_t n, Work a) noexcept {
+    return {n * a.bytes, n * a.ops, n * a.int8_ops};
+  }
 };
 
 struct TokenWork {
@@ -48,6 +53,6 @@ struct TokenWork {
 Work expert_work(const LayerWeights& layer) noexcept;
 
 TokenWork token_work(const ModelConfig& config, const ModelWeights& weights,
-                     size_t cache_element_bytes) noexcept;
+                     CacheTypes cache) noexcept;
 
 }  // namespace larder::runtime

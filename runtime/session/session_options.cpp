@@ -25,7 +25,7 @@ Status bad_option(std::string_view name, std::string message) {
 }
 
 int default_threads(const Model& model) {
-  const TokenWork work = token_work(model.config(), model.weights(), sizeof(uint16_t));
+  const TokenWork work = token_work(model.config(), model.weights(), {});
   const uint64_t useful = 1 + work.decode(1).bytes / kBytesPerThread;
   return static_cast<int>(std::min<uint64_t>(useful, quant::default_threads()));
 }
