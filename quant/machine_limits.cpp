@@ -41,18 +41,20 @@ MachineLimits measure_machine_limits(Parallel& parallel, const KernelSet& kernel
   };
   std::atomic<int> n_running{0};  // a region may get fewer threads than it asks for
   parallel.run([&](Team& team) {  // who reads a page has written it: it is near and it exists
-    for (size_t i = 0; i < kPieces; ++i) std::memset(slice(i, team), 1, slice_bytes);
+    for (size_t i = 0; i < kPieces && slice_bytes > 0; ++i)
+      std::memset(slice(i, team), 1, slice_bytes);
     n_running = team.n_threads();
   });
 
-  const double read_seconds = best_seconds([&](size_t i) {
+  const auto read = [&](size_t i) {
     parallel.run(
         [&](Team& team) { sink += kernels.probe.read(slice(i % kPieces, team), slice_bytes); });
-  });
+  };
+  const double read_seconds = slice_bytes > 0 ? best_seconds(read) : 0;
   const double dot_seconds = best_seconds(
       [&](size_t) { parallel.run([&](Team&) { sink += kernels.probe.int8_dots(kRounds); }); });
   const double n = n_running;
-  return {n * static_cast<double>(slice_bytes) / read_seconds,
+  return {read_seconds > 0 ? n * static_cast<double>(slice_bytes) / read_seconds : 0,
           n * static_cast<double>(kRounds) * kernels.probe.ops_per_round / dot_seconds};
 }
 

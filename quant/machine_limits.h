@@ -16,7 +16,8 @@ struct MachineLimits {
 };
 
 // The best of many short passes on all threads of `parallel`, about a second in all. Overwrites
-// `memory`. REQUIRES: memory 64-byte aligned and several times the last-level cache.
+// `memory`; where that is empty reading is not measured, and 0. REQUIRES: memory 64-byte aligned
+// and several times the last-level cache, or empty.
 MachineLimits measure_machine_limits(Parallel& parallel, const KernelSet& kernels,
                                      std::span<std::byte> memory) noexcept;
 

@@ -40,6 +40,13 @@ TEST_CASE("machine limits: figures are those of a machine") {
   }
 }
 
+TEST_CASE("machine limits: without memory reading is not measured") {
+  Parallel parallel(2);
+  const MachineLimits limits = measure_machine_limits(parallel, best_kernels(), {});
+  CHECK(limits.read_bytes_per_s == 0);
+  CHECK(limits.int8_ops_per_s > 1e9);
+}
+
 TEST_CASE("machine limits: wider instructions multiply more") {
   const KernelSet* scalar = find_kernels("scalar");
   REQUIRE(scalar != nullptr);
