@@ -1,10 +1,12 @@
 // larder bench: tokens a second, beside what this machine could do at most.
 #include <algorithm>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "apps/bench_limits.h"
 #include "apps/bench_report.h"
 #include "apps/benchmark.h"
 #include "apps/exit_code.h"
@@ -12,6 +14,7 @@
 #include "apps/output.h"
 #include "apps/subcommands.h"
 #include "apps/timings.h"
+#include "runtime/experts/available_memory.h"
 
 namespace larder::apps {
 namespace {
@@ -89,6 +92,21 @@ void add(Benchmark more, Benchmark& result) {
   result.n_faults_before -= more.n_faults;
 }
 
+// What measuring the limits may take of the memory that is free, where `allowed` are left of a
+// budget.
+uint64_t most_probe_bytes(uint64_t allowed) {
+  const uint64_t available = runtime::available_memory().available_bytes;
+  return available == 0 ? allowed : std::min(allowed, available / 4);
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  char text[32];
+  gmtime_r(&now, &utc);
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
 // Limits before and after all that is measured; inside a budget there is room for the first alone.
 int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
                        std::shared_ptr<const runtime::Model> model,
@@ -99,7 +117,11 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
   if (!file) return fail(file.status());
 
   double load_seconds = watch.seconds();
-  const auto before = measure_limits(resolved, plan->is_paged ? plan->limit_bytes / 4 : SIZE_MAX);
+  const std::string time = utc_now();
+  const Processor processor = apps::processor();
+  const uint64_t cache_bytes = processor.last_level_cache_bytes;
+  const auto before =
+      measure_limits(resolved, cache_bytes, most_probe_bytes(plan->limit_bytes / 2));
   if (!before) return fail(before.status());
   // Their memory is given back before the session takes its own.
   const Stopwatch warming;
@@ -120,11 +142,13 @@ int measure_and_report(const BenchOptions& options, const Stopwatch& watch,
   add(std::move(crowd), *result);
   LimitsAround limits = {*before, std::nullopt};
   if (!plan->is_paged) {
-    const auto after = measure_limits(resolved, SIZE_MAX);
+    const auto after = measure_limits(resolved, cache_bytes,
+                                      most_probe_bytes(plan->limit_bytes - plan->total_bytes()));
     if (!after) return fail(after.status());
     limits.after = *after;
   }
-  const BenchReport report = {**session, options.benchmark, *result, limits, load_seconds};
+  const BenchReport report = {**session, options.benchmark, *result, limits, processor,
+                              time,      load_seconds};
   const Status written = write(*file, options, report);
   return written.ok() ? kOk : fail(written);
 }
@@ -175,7 +199,7 @@ void add_bench(CLI::App& program, Run& run) {
   count("--parallel", benchmark.n_parallel, 0, "Also so many sequences decoded together",
         kMostSequences);
   command.add_flag("--parts", benchmark.times_parts,
-                   "Time by part of the forward pass: attention, router, experts, head");
+                   "Time by part: attention, router, experts, head, sampling");
   command.add_option("-o,--output", options->file, "Also write the result as JSON to a file")
       ->type_name("FILE");
   add_session_options(command, options->session);

@@ -1,35 +1,29 @@
 #include "apps/benchmark.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <span>
 
 #include "apps/pass_watchers.h"
 #include "apps/timings.h"
-#include "quant/dispatch.h"
 #include "runtime/model/token_work.h"
+#include "runtime/session/sampler.h"
 
 namespace larder::apps {
 namespace {
 
 using formats::TokenId;
 
-// Several times the largest last-level caches of desktop processors (96 MiB).
-constexpr size_t kProbeBytes = size_t{512} << 20;
-
-struct Free {
-  void operator()(void* memory) const noexcept { std::free(memory); }
-};
-
 // One session's measurements, one behind another.
 class Bench {
  public:
-  Bench(runtime::Session& session, const BenchmarkOptions& options, Benchmark& result)
+  Bench(runtime::Session& session, const runtime::SamplerOptions& sampling,
+        const BenchmarkOptions& options, Benchmark& result)
       : session_(session),
         options_(options),
         result_(result),
+        sampler_(sampling, session.model().config().n_vocab),
         work_(runtime::token_work(session.model().config(), session.model().weights(),
                                   {*session.options().cache_k, *session.options().cache_v})) {}
 
@@ -40,10 +34,13 @@ class Bench {
   Status go_to(int32_t depth);
   Status run(Way way, std::span<const TokenId> tokens);
   Status append(std::span<const TokenId> tokens);
+  Status sample();
 
   runtime::Session& session_;
   const BenchmarkOptions& options_;
   Benchmark& result_;
+  runtime::Sampler sampler_;
+  double sampling_seconds_ = 0;
   runtime::TokenWork work_;
   PartClock clock_;
   int32_t depth_ = 0;  // so many tokens of the session are those that stand before
@@ -57,6 +54,7 @@ Measurement Bench::plan(Way way, int32_t depth) const {
   const int32_t n_prompt = way == Way::decode ? 0 : options_.n_prompt;
   const int32_t n_decoded = way == Way::prefill ? 0 : options_.n_predict;
   m.n_tokens = n_prompt + n_decoded;
+  m.is_int8 = !session_.options().exact && 2 * work_.body.int8_ops > work_.body.ops;
   m.ops = work_.prefill_ops(depth, n_prompt);
   for (int32_t i = 0; i < n_decoded; ++i) {
     const runtime::Work step = work_.decode(depth + n_prompt + i + 1);
@@ -89,8 +87,16 @@ Status Bench::run(Way way, std::span<const TokenId> tokens) {
   }
   for (size_t i = n_prompt; i < tokens.size(); ++i) {
     if (Status s = append(tokens.subspan(i, 1)); !s.ok()) return s;
+    if (Status s = sample(); !s.ok()) return s;
   }
   return {};
+}
+
+Status Bench::sample() {
+  const Stopwatch watch;
+  const auto sampled = sampler_.sample(session_.logits(), session_.tokens());
+  sampling_seconds_ += watch.seconds();
+  return sampled.status();
 }
 
 // Runs once unmeasured, then `repetitions` times, each with tokens of its own: the experts of the
@@ -105,6 +111,7 @@ Status Bench::measure(Way way, int32_t depth) {
     if (i == 1) {
       unmeasured = session_.expert_statistics();
       clock_.reset();
+      sampling_seconds_ = 0;
     }
     const std::vector<TokenId> tokens = spread.next(m.n_tokens);
     const Stopwatch watch;
@@ -114,6 +121,7 @@ Status Bench::measure(Way way, int32_t depth) {
   }
   m.experts = session_.expert_statistics();
   if (m.experts) m.experts->counters -= unmeasured->counters;
+  m.sampling_seconds = sampling_seconds_;
   if (options_.times_parts) m.part_seconds = clock_.seconds();
   std::sort(m.seconds.begin(), m.seconds.end());
   result_.measurements.push_back(std::move(m));
@@ -129,20 +137,6 @@ std::vector<TokenId> SpreadTokens::next(int32_t n) {
     token = static_cast<TokenId>((state_ >> 33) % n_vocab_);
   }
   return tokens;
-}
-
-Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
-                                            size_t most_bytes) {
-  const size_t bytes = std::min(kProbeBytes, most_bytes / 64 * 64);
-  const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, bytes));
-  if (memory == nullptr) {
-    return Status(Cause::out_of_memory, "no 512 MiB to measure the memory's speed with");
-  }
-  quant::Parallel parallel(options.n_threads);
-  const quant::KernelSet* const kernels =
-      options.isa.empty() ? &quant::best_kernels() : quant::find_kernels(options.isa);
-  return quant::measure_machine_limits(parallel, *kernels,
-                                       std::span(static_cast<std::byte*>(memory.get()), bytes));
 }
 
 int32_t BenchmarkOptions::n_positions() const noexcept {
@@ -169,7 +163,9 @@ Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOption
   result.n_faults_before = major_faults();
   result.peak = resident_memory();
   session.truncate(0);
-  Bench bench(session, options, result);
+  const auto sampling = runtime::sampler_options_from(session.model().file());
+  if (!sampling) return sampling.status();
+  Bench bench(session, *sampling, options, result);
   for (const int32_t depth : options.depths) {
     for (const Way way : {Way::prefill, Way::decode, Way::mixed}) {
       const bool is_asked = way == Way::prefill  ? options.n_prompt > 0

@@ -9,7 +9,6 @@
 
 #include "apps/resident_memory.h"
 #include "formats/status.h"
-#include "quant/machine_limits.h"
 #include "runtime/session/session.h"
 
 namespace larder::apps {
@@ -35,14 +34,17 @@ struct Measurement {
   Way way = Way::prefill;
   int32_t depth = 0;
   int32_t n_tokens = 0;         // of one repetition, all sequences together
+  int32_t n_sequences = 1;      // that take each step together
   std::vector<double> seconds;  // ascending, one a repetition
   // Of one repetition, by runtime/model/token_work.h; those of parallel: the mean, by the experts
   // that were touched.
   uint64_t ops = 0;
-  uint64_t bytes = 0;  // 0 where it depends on the routing
+  uint64_t bytes = 0;    // 0 where it depends on the routing
+  bool is_int8 = false;  // most operations with weights
   // Of parallel: experts that a layer with experts touched in a step, mean.
   double n_distinct_experts = 0;
   std::optional<std::array<double, runtime::kNumPassParts>> part_seconds;  // of all repetitions
+  double sampling_seconds = 0;                                             // of all repetitions
   // Of all repetitions; none where the file is mapped.
   std::optional<runtime::ExpertStatistics> experts;
 
@@ -51,6 +53,9 @@ struct Measurement {
   double slowest() const noexcept { return n_tokens / seconds.back(); }
   double fastest() const noexcept { return n_tokens / seconds.front(); }
   double total_seconds() const noexcept;
+  uint64_t step_bytes() const noexcept {
+    return bytes / static_cast<uint64_t>(n_tokens / n_sequences);
+  }
   double ops_per_s() const noexcept { return static_cast<double>(ops) / median_seconds(); }
   double bytes_per_s() const noexcept { return static_cast<double>(bytes) / median_seconds(); }
 };
@@ -62,16 +67,14 @@ struct Benchmark {
   uint64_t n_faults_before = 0, n_faults = 0;  // major_faults(): before, and of measuring
 };
 
-// Takes memory: `most_bytes`, and never more than measuring needs.
-Result<quant::MachineLimits> measure_limits(const runtime::SessionOptions& options,
-                                            size_t most_bytes);
-
-// Everything but parallel sequences.
+// Everything but parallel sequences. Tokens that are decoded are sampled, too, by the file's
+// defaults; what is decoded next does not depend on it.
 // REQUIRES: session.n_ctx() >= options.n_positions(), repetitions >= 1
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options);
 
 // Sequences decoded together, a token of each a step, added to `result`. They take memory of their
-// own, all that session.ram_bytes allows: no session over the model is open meanwhile.
+// own, all that session.ram_bytes allows: no session over the model is open meanwhile. Nothing is
+// sampled.
 // REQUIRES: as above; options that are resolved
 Status run_parallel(std::shared_ptr<const runtime::Model> model,
                     const runtime::SessionOptions& session, const BenchmarkOptions& options,

@@ -123,13 +123,16 @@ Measurement Crowd::plan(int32_t depth) const {
   Measurement m;
   m.way = Way::parallel;
   m.depth = depth;
+  m.n_sequences = options_.n_parallel;
   m.n_tokens = options_.n_parallel * options_.n_predict;
+  const bool is_exact = forward_->options().arithmetic == quant::Arithmetic::exact;
   uint64_t active_bytes = 0;  // of the experts of one token
   for (size_t i = 0; i < model_->weights().layers.size(); ++i) {
     active_bytes += static_cast<uint64_t>(model_->config().layers[i].router.n_active) *
                     runtime::expert_work(model_->weights().layers[i]).bytes;
   }
   const runtime::TokenWork work = this->work();
+  m.is_int8 = !is_exact && 2 * work.body.int8_ops > work.body.ops;
   const auto n = static_cast<uint64_t>(options_.n_parallel);
   const uint64_t weight_bytes = work.body.bytes + work.head.bytes;
   for (int32_t i = 0; i < options_.n_predict; ++i) {

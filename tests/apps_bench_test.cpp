@@ -93,6 +93,70 @@ TEST_CASE("bench: shares are of the mean of the limits before and after") {
   CHECK(mean.int8_ops_per_s == 300);
 }
 
+TEST_CASE("bench: a limit that was measured once is its own mean") {
+  const LimitsAround limits = {{0, 100}, quant::MachineLimits{30, 300}};
+  CHECK(limits.mean().read_bytes_per_s == 30);
+  CHECK(limits.mean().int8_ops_per_s == 200);
+}
+
+TEST_CASE("bench: shares are of limits that bound and are known") {
+  Measurement m = measured({2});  // 300 operations a second, 150 bytes
+  m.is_int8 = true;
+  CHECK(shares(m, {600, 400}).of_reading == 0.25);
+  CHECK(shares(m, {600, 400}).of_int8 == 0.75);
+  CHECK(shares(m, {600, 400}).most() == 0.75);
+  CHECK(shares(m, {200, 400}).most() == 0.75);
+  CHECK(shares(m, {200, 4000}).most() == 0.75);
+  CHECK_FALSE(shares(m, {0, 400}).of_reading.has_value());
+  CHECK(shares(m, {0, 400}).most() == 0.75);
+  m.is_int8 = false;
+  CHECK(shares(m, {600, 400}).most() == 0.25);
+  CHECK_FALSE(shares(m, {0, 400}).most().has_value());
+  m.bytes = 0;
+  CHECK_FALSE(shares(m, {600, 400}).most().has_value());
+}
+
+TEST_CASE("bench: reading is measured in several times the caches, or not at all") {
+  constexpr uint64_t kMiB = 1 << 20;
+  CHECK(probe_bytes(32 * kMiB, UINT64_MAX) == 512 * kMiB);
+  CHECK(probe_bytes(384 * kMiB, UINT64_MAX) == 1536 * kMiB);
+  CHECK(probe_bytes(32 * kMiB, 200 * kMiB) == 200 * kMiB);
+  CHECK(probe_bytes(32 * kMiB, 128 * kMiB) == 128 * kMiB);
+  CHECK(probe_bytes(32 * kMiB, 128 * kMiB - 1) == 0);
+  CHECK(probe_bytes(0, 300 * kMiB) == 0);  // the caches are not known
+  CHECK(probe_bytes(0, 400 * kMiB) == 400 * kMiB);
+}
+
+TEST_CASE("bench: the caches of the last level are counted once each") {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    const std::filesystem::path path = folder.path() + "/" + name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text << "\n";
+  };
+  const auto cache = [&](int cpu, int index, const char* level, const char* type, const char* size,
+                         const char* sharers) {
+    const std::string at = "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index" +
+                           std::to_string(index) + "/";
+    write(at + "level", level);
+    write(at + "type", type);
+    write(at + "size", size);
+    write(at + "shared_cpu_list", sharers);
+  };
+  for (int cpu = 0; cpu < 4; ++cpu) {
+    const std::string own = std::to_string(cpu);
+    cache(cpu, 0, "1", "Data", "48K", own.c_str());
+    cache(cpu, 1, "2", "Unified", "1024K", own.c_str());
+  }
+  write("proc/cpuinfo", "processor\t: 0\nmodel name\t: Some Processor: fast");
+  CHECK(processor(folder.path()).last_level_cache_bytes == 4 << 20);
+  CHECK(processor(folder.path()).name == "Some Processor: fast");
+  for (int cpu = 0; cpu < 4; ++cpu) cache(cpu, 2, "3", "Unified", "32M", cpu < 2 ? "0-1" : "2-3");
+  CHECK(processor(folder.path()).last_level_cache_bytes == 64 << 20);
+  CHECK(processor(folder.path() + "/none").last_level_cache_bytes == 0);
+  CHECK(processor(folder.path() + "/none").name.empty());
+}
+
 TEST_CASE("bench: an expert that many tokens chose is counted once a pass and layer") {
   const auto opened = tests::open_model(tests::tiny_model());
   REQUIRE(opened.model.ok());
@@ -124,8 +188,10 @@ TEST_CASE("bench: all ways at all depths, in the order asked for") {
     for (const json& seconds : m["seconds"]) total += seconds.get<double>();
     CHECK(m["part_seconds"]["attention"].get<double>() > 0);
     CHECK(m["part_seconds"]["experts"].get<double>() > 0);
-    CHECK(parts > 0);
-    CHECK(parts <= total);
+    CHECK(parts == doctest::Approx(total));
+    CHECK(m["part_seconds"]["sampling"] == m["sampling_seconds"]);
+    const bool is_sampled = m["way"] == "decode" || m["way"] == "mixed";
+    CHECK((m["sampling_seconds"].get<double>() > 0) == is_sampled);
   }
   const std::vector<std::string> expected = {
       "prefill 0", "decode 0", "mixed 0", "prefill 40", "decode 40",   "mixed 40",
@@ -254,6 +320,53 @@ TEST_CASE("bench: mapped experts are not copied, and read from the disk before m
   CHECK(memory["file_bytes"].get<uint64_t>() > kHollowExpertBytes / 2);
   // One or another page of the program may be missing.
   CHECK(result["major_faults"]["measuring"].get<int64_t>() < 10);
+}
+
+TEST_CASE("bench: reading has no limit where memory for it would be a cache's") {
+  const std::vector<std::string> work = {"bench", "-p", "4", "-n", "4", "-r", "1", "-q", "--ram"};
+  std::vector<std::string> table = work, record = work;
+  table.insert(table.end(), {"60M"});
+  record.insert(record.end(), {"60M", "--json"});
+  const Finished told = larder_run(table);
+  REQUIRE_MESSAGE(told.code == 0, told.err);
+  CHECK(has(told.out, "Reading is not measured"));
+  CHECK_FALSE(has(told.out, "% of reading"));
+  const json result = json::parse(larder_run(record).out);
+  CHECK(result["limits"]["mean"]["read_bytes_per_s"].is_null());
+  CHECK(result["limits"]["mean"]["int8_ops_per_s"].get<double>() > 0);
+  CHECK(result["measurements"][1]["share_of_read_bytes"].is_null());
+}
+
+TEST_CASE("bench: float arithmetic has no share of 8-bit operations") {
+  const auto prefill = [](std::vector<std::string> with) {
+    with.insert(with.begin(), {"bench", "-p", "4", "-n", "0", "-r", "1", "--json"});
+    const Finished run = larder_run(with);
+    REQUIRE_MESSAGE(run.code == 0, run.err);
+    return json::parse(run.out)["measurements"][0]["share_of_int8_ops"];
+  };
+  const TemporaryFolder folder;
+  const std::string floats = folder.file("floats.gguf", tests::tiny_model().build());
+  CHECK(prefill({}).is_number());
+  CHECK(prefill({"--exact"}).is_null());
+  CHECK(prefill({"-m", floats}).is_null());
+}
+
+TEST_CASE("bench: a record tells what it was measured with") {
+  const Finished run = larder_run({"bench", "-p", "4", "-n", "4", "-r", "1", "-c", "100", "-b",
+                                   "16", "--cache-type-k", "q8_0", "--isa", "scalar", "--json"});
+  REQUIRE_MESSAGE(run.code == 0, run.err);
+  const json result = json::parse(run.out);
+  CHECK("larder " + result["version"].get<std::string>() + "\n" == larder_run({"--version"}).out);
+  CHECK(result["n_ctx"] == 100);
+  CHECK(result["batch_size"] == 16);
+  CHECK(result["cache_type_k"] == "q8_0");
+  CHECK(result["cache_type_v"] == "f16");
+  CHECK(result["isa"] == "scalar");
+  CHECK(result["processor"].contains("name"));
+  const std::string time = result["time"];
+  REQUIRE(time.size() == 20);
+  CHECK(time[10] == 'T');
+  CHECK(time.back() == 'Z');
 }
 
 TEST_CASE("bench: tokens are the same however many are asked for at once") {

@@ -63,9 +63,10 @@ def larder(options, threads, depth):
         return
     result = json.loads(text)
     for m in result['measurements']:
-        yield {'what': m['way'], 'tokens_per_s': m['tokens_per_s']['median'],
-               'limits': result['limits']['mean'], 'bytes_per_s': m['bytes_per_s'],
-               'ops_per_s': m['ops_per_s']}
+        seconds = m['seconds'][0] - m['sampling_seconds']  # the peers' programs do not sample
+        yield {'what': m['way'], 'tokens_per_s': m['n_tokens'] / seconds,
+               'limits': result['limits']['mean'], 'bytes_per_s': (m['bytes'] or 0) / seconds,
+               'ops_per_s': m['ops'] / seconds}
 
 
 def last_sample(test):
