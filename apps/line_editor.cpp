@@ -174,8 +174,9 @@ void LineEditor::Impl::start() {
   el_set(edit, EL_GETCFN, next_char);
   el_set(edit, EL_PROMPT, current_prompt);
   el_set(edit, EL_HIST, ::history, history);
-  el_set(edit, EL_ADDFN, "larder-paste", "Insert what is pasted", paste);
-  el_set(edit, EL_ADDFN, "larder-newline", "Insert a newline", add_newline);
+  // el_set() would make copies of these texts that nobody frees.
+  el_wset(edit, EL_ADDFN, L"larder-paste", L"Insert what is pasted", paste);
+  el_wset(edit, EL_ADDFN, L"larder-newline", L"Insert a newline", add_newline);
   el_set(edit, EL_BIND, "\\e[200~", "larder-paste", nullptr);
   el_set(edit, EL_BIND, "\\e\\015", "larder-newline", nullptr);
   el_set(edit, EL_BIND, "\\e\\012", "larder-newline", nullptr);
