@@ -53,11 +53,6 @@ TEST_CASE("program: no file takes the place of a standard stream that is closed"
   check_error(mute, 1, "cannot be written: Bad file descriptor");
 }
 
-TEST_CASE("program: a text without an end is refused before it fills the memory") {
-  check_error(run_under("ulimit -v 8000000", "perplexity -f /dev/zero"), 1,
-              "is larger than 1024 MiB");
-}
-
 TEST_CASE("program: a screen that changes while input is awaited interrupts nothing") {
   const TemporaryFolder folder;
   const std::string fifo = folder.path() + "/questions";
@@ -78,6 +73,11 @@ TEST_CASE("program: a file that may not grow further is an error of writing") {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 // Sanitizers need memory of their own.
+TEST_CASE("program: a text without an end is refused before it fills the memory") {
+  check_error(run_under("ulimit -v 8000000", "perplexity -f /dev/zero"), 1,
+              "is larger than 1024 MiB");
+}
+
 TEST_CASE("program: memory that the system refuses has an exit code of its own") {
   check_error(run_under("ulimit -d 10000", "generate -q -p a -n 1 -c 1024 -t 1"), 4,
               "cannot be had");
