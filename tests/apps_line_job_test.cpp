@@ -190,7 +190,9 @@ TEST_CASE("job: its memory does not grow with the lines") {
   const int64_t few = most_memory(small), many = most_memory(large);
   MESSAGE(few << " KiB for 5000 lines, " << many << " KiB for " << LARDER_JOB_LINES);
   REQUIRE(few > 0);
-  CHECK(many < few + 2048);  // pages that the allocator keeps; an id alone is 16 bytes
+#if !defined(__SANITIZE_ADDRESS__)  // keeps what is freed, up to a limit of its own
+  CHECK(many < few + 2048);         // pages that the allocator keeps; an id alone is 16 bytes
+#endif
   CHECK(n_lines(content(large.output)) == LARDER_JOB_LINES);
 }
 
