@@ -73,29 +73,34 @@ template <class Isa, int n_queries>
   }
 }
 
+// What these functions do beside their work, step by step: NoStep, or what asks for memory.
+//
 // scores[q][place] = query . key for the visible places.
+template <class Step>
 using ScoreFunction = void (*)(const float* const* queries, const KeyBlock& block, int32_t d_key,
-                               float (*scores)[kKeyBlock]) noexcept;
+                               float (*scores)[kKeyBlock], Step& step) noexcept;
 
-template <class Isa, int n_queries, class Element>
+template <class Isa, int n_queries, class Element, class Step>
 void score_block(const float* const* queries, const KeyBlock& block, int32_t d_key,
-                 float (*scores)[kKeyBlock]) noexcept {
+                 float (*scores)[kKeyBlock], Step& step) noexcept {
   const auto* const keys = static_cast<const Element*>(block.keys.data);
   dot_rows<Isa, n_queries>(queries, keys + static_cast<size_t>(block.begin) * block.keys.stride,
                            block.keys.stride, block.end - block.begin, d_key,
-                           scores[0] + block.begin, kKeyBlock);
+                           scores[0] + block.begin, kKeyBlock, step);
 }
 
 // out[q][d] = out[q][d] * correction[q] + sum over places of weights[q][place] * value[place][d].
+template <class Step>
 using AddFunction = void (*)(const KeyBlock& block, int32_t d_value,
                              const float (*weights)[kKeyBlock], const float* correction,
-                             float* const* out) noexcept;
+                             float* const* out, Step& step) noexcept;
 
 // The same for n_vectors * 16 values (or `left` of them) from d on.
-template <class Isa, int n_queries, int n_vectors, class Element>
+template <class Isa, int n_queries, int n_vectors, class Element, class Step>
 [[gnu::always_inline]] inline void add_values_tile(const KeyBlock& block, int64_t d, int64_t left,
                                                    const float (*weights)[kKeyBlock],
-                                                   const float* correction, float* const* out) {
+                                                   const float* correction, float* const* out,
+                                                   Step& step) {
   using Floats = typename Isa::Floats;
   const bool whole = left >= n_vectors * kLanes;
   Floats sums[n_queries][n_vectors];
@@ -109,6 +114,7 @@ template <class Isa, int n_queries, int n_vectors, class Element>
   const auto* value = static_cast<const Element*>(block.values.data) +
                       static_cast<size_t>(block.begin) * block.values.stride;
   for (int i = block.begin; i < block.end; ++i, value += block.values.stride) {
+    step();
     Floats row[n_vectors];
     for (int v = 0; v < n_vectors; ++v) {
       row[v] = whole ? load_lanes_at<Isa>(value, d + v * kLanes)
@@ -131,32 +137,37 @@ template <class Isa, int n_queries, int n_vectors, class Element>
   }
 }
 
-template <class Isa, int n_queries, class Element>
+template <class Isa, int n_queries, class Element, class Step>
 void add_values(const KeyBlock& block, int32_t d_value, const float (*weights)[kKeyBlock],
-                const float* correction, float* const* out) noexcept {
+                const float* correction, float* const* out, Step& step) noexcept {
   int64_t d = 0;
   constexpr int kWide = Isa::kTileSide;
   for (; d + kWide * kLanes <= d_value; d += kWide * kLanes) {
     add_values_tile<Isa, n_queries, kWide, Element>(block, d, kWide * kLanes, weights, correction,
-                                                    out);
+                                                    out, step);
   }
   for (; d < d_value; d += kLanes) {
-    add_values_tile<Isa, n_queries, 1, Element>(block, d, d_value - d, weights, correction, out);
+    add_values_tile<Isa, n_queries, 1, Element>(block, d, d_value - d, weights, correction, out,
+                                                step);
   }
 }
 
-template <class Isa, int n_queries>
-ScoreFunction score_function(Format format) noexcept {
-  if (format == Format::f16) return score_block<Isa, n_queries, uint16_t>;
-  if (format == Format::q8_0) return score_block<Isa, n_queries, BlockQ8_0>;
-  return score_block<Isa, n_queries, float>;
-}
+// How n_queries meet a block.
+template <int n_queries, class Step>
+struct TileFunctions {
+  ScoreFunction<Step> score;
+  AddFunction<Step> add;
+};
 
-template <class Isa, int n_queries>
-AddFunction add_function(Format format) noexcept {
-  if (format == Format::f16) return add_values<Isa, n_queries, uint16_t>;
-  if (format == Format::q8_0) return add_values<Isa, n_queries, BlockQ8_0>;
-  return add_values<Isa, n_queries, float>;
+template <class Isa, int n_queries, class Step>
+TileFunctions<n_queries, Step> tile_functions(Format keys, Format values) noexcept {
+  TileFunctions<n_queries, Step> functions = {score_block<Isa, n_queries, float, Step>,
+                                              add_values<Isa, n_queries, float, Step>};
+  if (keys == Format::f16) functions.score = score_block<Isa, n_queries, uint16_t, Step>;
+  if (keys == Format::q8_0) functions.score = score_block<Isa, n_queries, BlockQ8_0, Step>;
+  if (values == Format::f16) functions.add = add_values<Isa, n_queries, uint16_t, Step>;
+  if (values == Format::q8_0) functions.add = add_values<Isa, n_queries, BlockQ8_0, Step>;
+  return functions;
 }
 
 }  // namespace larder::quant

@@ -9,13 +9,19 @@
 
 namespace larder::quant {
 
+struct NoStep {
+  [[gnu::always_inline]] void operator()() const {}
+};
+constexpr NoStep kNoStep;
+
 // out[i * out_stride + j] = a[i] . (b + j * b_stride) for i < n_a, j < n_b. Element is float,
-// uint16_t (float16) or BlockQ8_0; strides count these. n_a * n_b accumulators stay in registers;
-// each load serves several products.
-template <class Isa, int n_a, int n_b, class Element>
+// uint16_t (float16), Bf16 or BlockQ8_0; strides count these. n_a * n_b accumulators stay in
+// registers; each load serves several products. step() goes before every 16
+// elements.
+template <class Isa, int n_a, int n_b, class Element, class Step = const NoStep>
 [[gnu::always_inline]] inline void dot_tile(const float* const* a, const Element* b,
                                             size_t b_stride, int64_t n, float* out,
-                                            size_t out_stride) {
+                                            size_t out_stride, Step& step = kNoStep) {
   using Floats = typename Isa::Floats;
   Floats sums[n_a][n_b];
   for (int i = 0; i < n_a; ++i) {
@@ -31,6 +37,7 @@ template <class Isa, int n_a, int n_b, class Element>
   };
   int64_t k = 0;
   for (; k + kLanes <= n; k += kLanes) {
+    step();
     const auto whole = [k](const auto* p) __attribute__((always_inline)) {
       return load_lanes_at<Isa>(p, k);
     };
@@ -59,15 +66,15 @@ template <class Isa, int n_a, int n_b, class Element>
 }
 
 // As dot_tile for any number n_b of right-hand rows.
-template <class Isa, int n_a, class Element>
+template <class Isa, int n_a, class Element, class Step = const NoStep>
 [[gnu::always_inline]] inline void dot_rows(const float* const* a, const Element* b,
                                             size_t b_stride, int n_b, int64_t n, float* out,
-                                            size_t out_stride) {
+                                            size_t out_stride, Step& step = kNoStep) {
   constexpr int kSide = Isa::kTileSide;
   int j = 0;
   for (; j + kSide <= n_b; j += kSide) {
     dot_tile<Isa, n_a, kSide>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
-                              out_stride);
+                              out_stride, step);
   }
   for (; j < n_b; ++j) {
     dot_tile<Isa, n_a, 1>(a, b + static_cast<size_t>(j) * b_stride, b_stride, n, out + j,
