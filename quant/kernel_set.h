@@ -141,6 +141,10 @@ struct VectorKernels {
   void (*to_f16)(const float* x, int64_t n, uint16_t* out) noexcept;  // round to nearest even
   void (*from_f16)(const uint16_t* x, int64_t n, float* out) noexcept;
 
+  // out[t][r] = W[r] . x[t] for weights that are f32, f16 or bf16, from native rows; for few
+  // tokens. The same bits as dequantize() and then gemm_f32().
+  void (*gemv_float)(Format format, const WeightRows& weights, const ActivationRows& x,
+                     const OutputRows& out) noexcept;
   // out[t][r] = W[r] . x[t] for float32 weights [n_rows][n_cols] (routers); blocked over tokens.
   void (*gemm_f32)(const WeightRows& weights, const ActivationRows& x,
                    const OutputRows& out) noexcept;

@@ -73,6 +73,11 @@ void multiply_float(const KernelSet& kernels, const MatmulJob& job, const Matmul
                     std::byte* scratch) noexcept {
   const Matrix& matrix = job.weights;
   const ActivationRows x{job.x.rows + part.first_token, part.end_token - part.first_token};
+  if (x.n_tokens < kGemmTokens) {
+    kernels.vector.gemv_float(matrix.format, weight_rows(matrix, part.first_row, part.end_row), x,
+                              output_at(job.out, part.first_token, part.first_row));
+    return;
+  }
   const size_t stride = dense_row_stride(matrix.n_cols);
   float* const panel = reinterpret_cast<float*>(scratch);
   for (int32_t first = part.first_row; first < part.end_row; first += kPanelRows) {

@@ -30,7 +30,8 @@ void multiply_integer(const KernelSet& kernels, const MatmulJob& job, const Matm
                       const MemoryHints& hints, std::byte* scratch) noexcept;
 size_t integer_scratch_bytes(const KernelSet& kernels, Format format, int32_t n_cols) noexcept;
 
-// Float weights among integer ones: dequantised a panel at a time, then gemm_f32 of the kernels.
+// Float weights among integer ones: for few tokens from native rows; for many dequantised a panel
+// at a time, then gemm_f32 of the kernels.
 // Measured on Zen 5, F16, one thread: against oneDNN's tiles several times the speed at one token
 // (no padding) and three quarters of it at 512; house rule 8 wants one of them for both.
 void multiply_float(const KernelSet& kernels, const MatmulJob& job, const MatmulPart& part,

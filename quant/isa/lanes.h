@@ -27,6 +27,21 @@ template <class Isa>
   return Isa::Floats::from_f16_partial(p, n);
 }
 
+// A bfloat16.
+struct Bf16 {
+  uint16_t bits;
+};
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const Bf16* p) {
+  return Isa::Floats::from_bf16(&p->bits);
+}
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Floats load_lanes(const Bf16* p, int64_t n) {
+  uint16_t padded[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) padded[i] = p[i].bits;
+  return Isa::Floats::from_bf16(padded);
+}
+
 // Elements k to k + 15 of a row, or n of them; k is a multiple of 16. Those of BlockQ8_0 are exact:
 // a quant of 8 bits times a scale of 11 fits a float. REQUIRES: whole blocks of these.
 template <class Isa, class Element, class... Count>

@@ -8,6 +8,7 @@
 #include "quant/isa/dequantize.h"
 #include "quant/isa/elementwise.h"
 #include "quant/isa/float_dot.h"
+#include "quant/isa/float_gemv.h"
 #include "quant/isa/norms.h"
 #include "quant/isa/quantize_activations.h"
 #include "quant/isa/quantize_weights.h"
@@ -26,6 +27,7 @@ constexpr VectorKernels vector_kernels() {
           .quantize_q8_0 = quantize_q8_0<Isa>,
           .to_f16 = to_f16<Isa>,
           .from_f16 = from_f16<Isa>,
+          .gemv_float = gemv_float<Isa>,
           .gemm_f32 = gemm_f32<Isa>,
           .dot_f32 = dot_f32<Isa>,
           .add = add<Isa>,
