@@ -16,8 +16,9 @@ constexpr const char* kModelOfWork =
     "positions\n"
     "it sees; a step of parallel sequences reads shared weights and the distinct experts touched\n"
     "once, and keys and values of each sequence. A multiplication and an addition are two\n"
-    "operations; those of attention at the depth are counted among them. A token decoded alone is\n"
-    "sampled, too, as generate would; that is part of its time.\n";
+    "operations; those of attention at the depth are counted among them. A decoded token is "
+    "sampled,\n"
+    "too, as generate would; that is part of its time.\n";
 
 template <class... Values>
 std::string print(const char* format, Values... values) {
@@ -72,7 +73,9 @@ std::string cache_text(const Measurement& m, const BenchReport& report) {
   const std::optional<double> of_reading = shares(m, report.limits.mean()).of_reading;
   if (m.step_bytes() <= cache_bytes)
     return "; its " + size_text(m.step_bytes()) + " fit in the cache of " + size_text(cache_bytes);
-  return of_reading && *of_reading > 1 ? "; some of it stays in the cache" : "";
+  return of_reading && *of_reading > 1
+             ? "; more than the limit: caches help, or it was measured on a busy machine"
+             : "";
 }
 
 std::string row(const Measurement& m, const BenchReport& report) {

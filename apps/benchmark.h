@@ -73,8 +73,8 @@ struct Benchmark {
 Result<Benchmark> run_benchmark(runtime::Session& session, const BenchmarkOptions& options);
 
 // Sequences decoded together, a token of each a step, added to `result`. They take memory of their
-// own, all that session.ram_bytes allows: no session over the model is open meanwhile. Nothing is
-// sampled.
+// own, all that session.ram_bytes allows: no session over the model is open meanwhile. Tokens are
+// sampled on the threads of the pass, as an engine does.
 // REQUIRES: as above; options that are resolved
 Status run_parallel(std::shared_ptr<const runtime::Model> model,
                     const runtime::SessionOptions& session, const BenchmarkOptions& options,

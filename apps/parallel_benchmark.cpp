@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/benchmark.h"
+#include "apps/logits_sampler.h"
 #include "apps/pass_watchers.h"
 #include "apps/signals.h"
 #include "apps/timings.h"
@@ -30,8 +31,12 @@ class Crowd {
   Status measure(int32_t depth, Benchmark& result);
 
  private:
-  Crowd(std::shared_ptr<const runtime::Model> model, const BenchmarkOptions& options)
-      : model_(std::move(model)), options_(options), counter_(*model_) {}
+  Crowd(std::shared_ptr<const runtime::Model> model, const BenchmarkOptions& options,
+        const runtime::SamplerOptions& sampling, int n_threads)
+      : model_(std::move(model)),
+        options_(options),
+        counter_(*model_),
+        sampler_(sampling, model_->config().n_vocab, n_threads) {}
   Status fill(int32_t depth);
   Status step(std::span<const TokenId> tokens);
   Measurement plan(int32_t depth) const;
@@ -44,6 +49,7 @@ class Crowd {
   std::vector<std::unique_ptr<SequenceState>> states_;
   std::vector<SequenceState*> sequences_;
   ExpertCounter counter_;
+  LogitsSampler sampler_;
 };
 
 Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Model> model,
@@ -54,6 +60,7 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
   with.n_ctx = *std::max_element(options.depths.begin(), options.depths.end()) + options.n_predict;
   with.cache = {*session.cache_k, *session.cache_v};
   with.ram_bytes = session.ram_bytes;
+  with.n_samplers = session.n_threads;
   with.forward.arithmetic = session.exact ? quant::Arithmetic::exact : quant::Arithmetic::integer;
   with.forward.n_threads = session.n_threads;
   with.forward.max_rows = std::max(session.batch_size, options.n_parallel);
@@ -64,6 +71,8 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
       SequenceState::bytes_for(model->config(), with.n_ctx, with.cache, with.forward.max_rows);
   if (__builtin_mul_overflow(cache_bytes, n_sequences, &with.cache_bytes))
     return Status::out_of_memory();
+  const auto sampling = runtime::sampler_options_from(model->file());
+  if (!sampling) return sampling.status();
   const auto ram = runtime::plan_ram(*model, with);
   if (!ram) return ram.status().with_file(model->file().path());
   auto residence = runtime::take_residence(std::move(model), *ram,
@@ -71,7 +80,7 @@ Result<std::unique_ptr<Crowd>> Crowd::create(std::shared_ptr<const runtime::Mode
   if (!residence) return residence.status();
   with.forward.experts = residence->experts;
 
-  std::unique_ptr<Crowd> crowd(new Crowd(residence->model, options));
+  std::unique_ptr<Crowd> crowd(new Crowd(residence->model, options, *sampling, session.n_threads));
   for (int32_t i = 0; i < options.n_parallel; ++i) {
     if (is_ending()) return Status(Cause::cancelled, "interrupted");
     auto state = SequenceState::create(residence->model->config(), with.n_ctx, with.cache,
@@ -110,7 +119,9 @@ Status Crowd::step(std::span<const TokenId> tokens) {
     rows.push_back({tokens[i], sequences_[i]->n_positions(), static_cast<int32_t>(i), true});
   }
   counter_.start();
-  return forward_->run(rows, sequences_, &ending_flag(), &counter_);
+  const Status status = forward_->run(rows, sequences_, &ending_flag(), &counter_, &sampler_);
+  sampler_.end_pass();
+  return status;
 }
 
 runtime::TokenWork Crowd::work() const noexcept {
@@ -168,6 +179,7 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
       unmeasured = store.statistics();
       counter_.forget();
       counter_.reset();
+      sampler_.reset();
     }
     const std::vector<TokenId> tokens = spread.next(m.n_tokens);
     const Stopwatch watch;
@@ -180,7 +192,12 @@ Status Crowd::measure(int32_t depth, Benchmark& result) {
   count_experts(m);
   m.experts = store.statistics();
   if (m.experts) m.experts->counters -= unmeasured->counters;
-  if (options_.times_parts) m.part_seconds = counter_.seconds();
+  m.sampling_seconds = sampler_.seconds();
+  if (options_.times_parts) {
+    m.part_seconds = counter_.seconds();
+    double& head = (*m.part_seconds)[static_cast<size_t>(runtime::PassPart::head)];
+    head = std::max(0.0, head - m.sampling_seconds);  // it ends behind the sampling
+  }
   std::sort(m.seconds.begin(), m.seconds.end());
   result.measurements.push_back(std::move(m));
   return {};
