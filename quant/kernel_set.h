@@ -12,7 +12,13 @@
 //    block's weights are summed as 16 lanes and their tree, then sum = fma(sum, correction, that);
 //    out = out * correction, then fma(weight, value, out) position by position. Keys and values of
 //    q8_0 count as the floats that they stand for, exactly, so that one order serves every format.
+//  - The delta rule sums over d_key in ascending order, one accumulator for each column.
 //  - exp and friends are our own polynomials over fma, the same on every instruction set.
+//  - Of a token's experts results are added in the router's order, the shared expert's last; what
+//    latent attention adds row by row is added in ascending order.
+//  - Exact arithmetic has oneDNN's order for the one shape of its tiles (dense_matmul.h).
+// Cost: none where blocks' integers are added. One accumulator instead of 16 lanes that are added
+// at the end costs Q4_K's gemv nothing out of L2 and 0 to 2 % from memory (Zen 5, interleaved).
 #pragma once
 
 #include <cstddef>

@@ -9,6 +9,7 @@
 #include <cassert>
 #include <new>
 
+#include "quant/isa/spin_pause.h"
 #include "quant/usable_cores.h"
 
 namespace larder::quant {
@@ -17,8 +18,6 @@ namespace {
 // About 20 us of pause instructions (40 cycles each on Zen 4, 140 on Skylake): longer than the
 // imbalance of well-split work, shorter than what a sleeping core would be missed for.
 constexpr int kSpins = 2000;
-
-void pause() noexcept { __builtin_ia32_pause(); }
 
 int64_t now_ns(clockid_t clock) noexcept {
   timespec time{};
@@ -60,7 +59,7 @@ void Team::barrier() noexcept {
   bool is_open = false;
   for (int i = 0; i < kSpins && !is_open; ++i) {
     is_open = state_.generation.load(std::memory_order_acquire) != generation;
-    if (!is_open) pause();
+    if (!is_open) spin_pause();
   }
   if (state_.is_measured) spun_ns_ += now_ns(CLOCK_MONOTONIC) - start_ns;
   if (!is_open) state_.generation.wait(generation, std::memory_order_acquire);

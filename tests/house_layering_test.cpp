@@ -94,7 +94,8 @@ TEST_CASE("house: threads are made in one file, instruction sets chosen in one f
       CHECK_MESSAGE(file.code.find("#pragma omp") == std::string::npos, file.path);
     }
     if (file.starts_with("quant/isa/")) continue;
-    for (const char* sign : {"_mm_", "_mm256_", "_mm512_", "__m128", "__m256", "__m512", "__AVX"}) {
+    for (const char* sign :
+         {"_mm_", "_mm256_", "_mm512_", "__m128", "__m256", "__m512", "__AVX", "__builtin_ia32"}) {
       CHECK_MESSAGE(file.code.find(sign) == std::string::npos, file.path << " has " << sign);
     }
   }
